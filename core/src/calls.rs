@@ -1,0 +1,360 @@
+//! The calls of one link: labels, the way back, deadlines.
+//!
+//! A label is the index of a slot in its low 32 bits and the generation of that slot in its high
+//! 32 bits. The sender of a request allocates it, so its index stays below the number of streams
+//! that the receiver granted, and both sides find a call by indexing a short array: no hash, no
+//! search, and an answer can only ever reach a call of the link on which it arrives.
+
+use crate::outbox::LinkId;
+use crate::time::Instant;
+use alloc::vec::Vec;
+
+/// Calls that this node sent over a link and that wait for an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    slots: Vec<OutSlot>,
+    free: Option<u32>,
+    live: u32,
+    /// Answers that may still come for calls we no longer wait for.
+    late: u32,
+}
+
+/// A call that waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutCall {
+    /// Where the answer goes.
+    pub(crate) back: LinkId,
+    /// The label of the call there.
+    pub(crate) back_label: u64,
+    /// When the wait ends.
+    pub(crate) deadline: Instant,
+}
+
+#[derive(Debug)]
+struct OutSlot {
+    generation: u32,
+    state: OutState,
+}
+
+#[derive(Debug)]
+enum OutState {
+    Live(OutCall),
+    Free {
+        next: Option<u32>,
+    },
+    /// Every generation was used; the slot never serves again, so a label never repeats.
+    Retired,
+}
+
+/// What an answer's label stands for.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    /// A call that waited; it is now gone from the table.
+    Live(OutCall),
+    /// A call that was cancelled or timed out before.
+    Late,
+    /// Nothing that was asked.
+    Stray,
+}
+
+impl Outbound {
+    /// Calls in flight.
+    pub(crate) const fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Adds a call and returns its label, or nothing when `max` calls are in flight.
+    #[inline]
+    pub(crate) fn insert(&mut self, call: OutCall, max: u32) -> Option<u64> {
+        if self.live >= max {
+            return None;
+        }
+        let index = match self.free {
+            Some(index) => index,
+            None if (self.slots.len() as u32) < max => {
+                let generation = FIRST_GENERATION;
+                self.slots.push(OutSlot { generation, state: OutState::Free { next: None } });
+                self.slots.len() as u32 - 1
+            }
+            None => return None,
+        };
+        let slot = &mut self.slots[index as usize];
+        self.free = match slot.state {
+            OutState::Free { next } => next,
+            OutState::Live(_) | OutState::Retired => None,
+        };
+        slot.state = OutState::Live(call);
+        self.live += 1;
+        Some(label(index, slot.generation))
+    }
+
+    /// The call of `label`, which stays.
+    pub(crate) fn peek(&self, label: u64) -> Option<&OutCall> {
+        let (index, generation) = split(label);
+        let slot = self.slots.get(index as usize).filter(|slot| slot.generation == generation)?;
+        match &slot.state {
+            OutState::Live(call) => Some(call),
+            OutState::Free { .. } | OutState::Retired => None,
+        }
+    }
+
+    /// Takes the call of `label` out because it was answered.
+    #[inline]
+    pub(crate) fn answered(&mut self, label: u64) -> Answered {
+        if let Some(call) = self.release(label) {
+            return Answered::Live(call);
+        }
+        let (index, generation) = split(label);
+        let was_sent = self.slots.get(index as usize).is_some_and(|s| s.generation > generation);
+        if was_sent && self.late > 0 {
+            self.late -= 1;
+            return Answered::Late;
+        }
+        Answered::Stray
+    }
+
+    /// Takes the call of `label` out because nobody waits for it any more; its answer may still
+    /// come and is then no offence.
+    pub(crate) fn abandon(&mut self, label: u64) -> Option<OutCall> {
+        let call = self.release(label)?;
+        self.late = self.late.saturating_add(1);
+        Some(call)
+    }
+
+    /// The labels of all calls whose deadline passed, and the earliest deadline of the others.
+    pub(crate) fn expired(&self, now: Instant) -> (Vec<u64>, Option<Instant>) {
+        let mut due = Vec::new();
+        let mut next: Option<Instant> = None;
+        for (index, slot) in self.slots.iter().enumerate() {
+            let OutState::Live(call) = &slot.state else { continue };
+            if call.deadline <= now {
+                due.push(label(index as u32, slot.generation));
+            } else {
+                next = Some(next.map_or(call.deadline, |next| next.min(call.deadline)));
+            }
+        }
+        (due, next)
+    }
+
+    /// Takes every call out.
+    pub(crate) fn drain(&mut self) -> Vec<OutCall> {
+        let live = self.slots.iter().filter_map(|slot| match slot.state {
+            OutState::Live(call) => Some(call),
+            OutState::Free { .. } | OutState::Retired => None,
+        });
+        let calls = live.collect();
+        *self = Self::default();
+        calls
+    }
+
+    #[inline]
+    fn release(&mut self, label: u64) -> Option<OutCall> {
+        let (index, generation) = split(label);
+        let slot = self.slots.get_mut(index as usize)?;
+        let OutState::Live(call) = slot.state else { return None };
+        if slot.generation != generation {
+            return None;
+        }
+        self.live -= 1;
+        if let Some(next) = generation.checked_add(1) {
+            slot.generation = next;
+            slot.state = OutState::Free { next: self.free };
+            self.free = Some(index);
+        } else {
+            slot.state = OutState::Retired;
+        }
+        Some(call)
+    }
+}
+
+/// Calls that the peer of a link sent here and that are not answered yet.
+#[derive(Debug, Default)]
+pub(crate) struct Inbound {
+    slots: Vec<InSlot>,
+    live: u32,
+}
+
+/// Where a call went from here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Onward {
+    /// The link it was sent over.
+    pub(crate) link: LinkId,
+    /// Its label there.
+    pub(crate) label: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct InSlot {
+    generation: u32,
+    onward: Option<Onward>,
+}
+
+/// Why a label is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LabelError {
+    /// Its index is not below the number of streams granted.
+    TooMany,
+    /// A call with this index is not answered yet.
+    InUse,
+}
+
+impl Inbound {
+    /// Calls not answered yet.
+    pub(crate) const fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Whether a new call may carry `label`.
+    #[inline]
+    pub(crate) fn check(&self, label: u64, max: u32) -> Result<(), LabelError> {
+        let (index, _) = split(label);
+        if index >= max {
+            return Err(LabelError::TooMany);
+        }
+        match self.slots.get(index as usize) {
+            Some(InSlot { onward: Some(_), .. }) => Err(LabelError::InUse),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Remembers where the call of a checked label went.
+    #[inline]
+    pub(crate) fn insert(&mut self, label: u64, onward: Onward) {
+        let (index, generation) = split(label);
+        let index = index as usize;
+        if index >= self.slots.len() {
+            self.slots.resize(index + 1, InSlot::default());
+        }
+        self.slots[index] = InSlot { generation, onward: Some(onward) };
+        self.live += 1;
+    }
+
+    /// Forgets the call of `label` and tells where it went.
+    #[inline]
+    pub(crate) fn release(&mut self, label: u64) -> Option<Onward> {
+        let (index, generation) = split(label);
+        let slot = self.slots.get_mut(index as usize)?;
+        if slot.generation != generation {
+            return None;
+        }
+        let onward = slot.onward.take()?;
+        self.live -= 1;
+        Some(onward)
+    }
+
+    /// Takes every call out.
+    pub(crate) fn drain(&mut self) -> Vec<Onward> {
+        let onward = self.slots.iter().filter_map(|slot| slot.onward).collect();
+        *self = Self::default();
+        onward
+    }
+}
+
+/// Labels for the calls of the local application, which is the sender on its own link.
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    generations: Vec<u32>,
+    free: Vec<u32>,
+}
+
+impl Labels {
+    pub(crate) fn allocate(&mut self, max: u32) -> Option<u64> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None if (self.generations.len() as u32) < max => {
+                self.generations.push(FIRST_GENERATION);
+                self.generations.len() as u32 - 1
+            }
+            None => return None,
+        };
+        Some(label(index, self.generations[index as usize]))
+    }
+
+    pub(crate) fn release(&mut self, label: u64) {
+        let (index, generation) = split(label);
+        if let Some(next) = generation.checked_add(1) {
+            self.generations[index as usize] = next;
+            self.free.push(index);
+        }
+    }
+}
+
+/// Generations start at one, so that the label zero is never valid.
+const FIRST_GENERATION: u32 = 1;
+
+const fn label(index: u32, generation: u32) -> u64 {
+    (generation as u64) << 32 | index as u64
+}
+
+const fn split(label: u64) -> (u32, u32) {
+    (label as u32, (label >> 32) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(back_label: u64) -> OutCall {
+        let back = LinkId { shard: 0, slot: 9, generation: 1 };
+        OutCall { back, back_label, deadline: Instant::from_nanos(back_label) }
+    }
+
+    #[test]
+    fn an_answer_finds_its_call_once() {
+        let mut calls = Outbound::default();
+        let (a, b) = (calls.insert(call(1), 8), calls.insert(call(2), 8));
+        let (a, b) = (a.expect("room"), b.expect("room"));
+        assert!(matches!(calls.answered(b), Answered::Live(call) if call.back_label == 2));
+        assert!(matches!(calls.answered(b), Answered::Stray));
+        assert!(matches!(calls.answered(a), Answered::Live(call) if call.back_label == 1));
+        assert_eq!(calls.live(), 0);
+    }
+
+    #[test]
+    fn a_reused_slot_has_another_label() {
+        let mut calls = Outbound::default();
+        let first = calls.insert(call(1), 1).expect("room");
+        assert!(calls.insert(call(2), 1).is_none());
+        assert!(calls.abandon(first).is_some());
+        let second = calls.insert(call(2), 1).expect("room");
+        assert_ne!(first, second);
+        assert!(matches!(calls.answered(first), Answered::Late));
+        assert!(matches!(calls.answered(first), Answered::Stray), "one late answer for one call");
+        assert!(matches!(calls.answered(second), Answered::Live(_)));
+    }
+
+    #[test]
+    fn f17_a_slot_out_of_generations_is_retired() {
+        let mut calls = Outbound::default();
+        let first = calls.insert(call(1), 2).expect("room");
+        assert!(calls.abandon(first).is_some());
+        calls.slots[0].generation = u32::MAX;
+        let last = calls.insert(call(1), 2).expect("room");
+        assert_eq!(split(last), (0, u32::MAX));
+        assert!(matches!(calls.answered(last), Answered::Live(_)));
+        let next = calls.insert(call(1), 2).expect("the other slot");
+        assert_eq!(split(next).0, 1);
+        assert!(calls.insert(call(1), 2).is_none(), "exhausted, and no label repeats");
+    }
+
+    #[test]
+    fn f16_a_label_in_use_is_refused() {
+        let link = LinkId { shard: 0, slot: 1, generation: 1 };
+        let mut calls = Inbound::default();
+        assert_eq!(calls.check(label(3, 1), 4), Ok(()));
+        assert_eq!(calls.check(label(4, 1), 4), Err(LabelError::TooMany));
+        calls.insert(label(3, 1), Onward { link, label: 7 });
+        assert_eq!(calls.check(label(3, 2), 4), Err(LabelError::InUse));
+        assert!(calls.release(label(3, 2)).is_none());
+        assert_eq!(calls.release(label(3, 1)).map(|onward| onward.label), Some(7));
+        assert_eq!((calls.check(label(3, 1), 4), calls.live()), (Ok(()), 0));
+    }
+
+    #[test]
+    fn deadlines_are_found() {
+        let mut calls = Outbound::default();
+        let labels: Vec<u64> = (1..4).filter_map(|n| calls.insert(call(n), 8)).collect();
+        let (due, next) = calls.expired(Instant::from_nanos(2));
+        assert_eq!((due, next), (Vec::from(&labels[..2]), Some(Instant::from_nanos(3))));
+    }
+}

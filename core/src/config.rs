@@ -1,0 +1,214 @@
+//! Every bound and every period of a node, in one place, checked once.
+
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+/// Bounds and periods. There is no "unlimited": every field is a number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Largest frame on a link between relays, in bytes after the length field.
+    pub frame_bytes_max: u32,
+    /// Largest frame accepted from a caller.
+    pub caller_frame_bytes_max: u32,
+    /// Largest frame before the peer is authenticated.
+    pub handshake_frame_bytes_max: u32,
+    /// Calls in flight that a peer may have on one link.
+    pub calls_per_link_max: u32,
+    /// Calls in flight of the local application.
+    pub local_calls_max: u32,
+    /// Links of one shard, handshaking ones included.
+    pub links_max: u32,
+    /// Links of one shard that are not authenticated yet.
+    pub handshakes_max: u32,
+    /// Services one node may register.
+    pub services_per_link_max: u32,
+    /// Registrations in the whole registry.
+    pub services_max: u32,
+    /// Methods one service may announce.
+    pub methods_per_service_max: u32,
+    /// Bytes handed to a link and not yet written; a link beyond it takes no new calls, and one
+    /// beyond four times as much is closed as a slow consumer.
+    pub write_bytes_max: u32,
+    /// Longest deadline a caller may ask for.
+    pub deadline_max: Duration,
+    /// Time to authenticate.
+    pub handshake_timeout: Duration,
+    /// Time for one frame to arrive, plus a second for each 64 KiB of it that came.
+    pub frame_timeout: Duration,
+    /// Silence after which a ping is sent.
+    pub keepalive_after: Duration,
+    /// Silence after which the link is given up.
+    pub idle_timeout: Duration,
+    /// Life of a registration that is not refreshed.
+    pub registry_ttl: Duration,
+    /// Largest difference between the wall clocks of two nodes.
+    pub clock_skew_max: Duration,
+    /// Smallest pause before dialling again.
+    pub reconnect_min: Duration,
+    /// Largest pause before dialling again.
+    pub reconnect_max: Duration,
+    /// Shortest time between two route tables.
+    pub publish_interval: Duration,
+    /// Relay links a message may cross.
+    pub hops_max: u8,
+    /// Forwards a message starts with (at most 15).
+    pub ttl: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: 16 << 20,
+            caller_frame_bytes_max: 1 << 20,
+            handshake_frame_bytes_max: 16 << 10,
+            calls_per_link_max: 16_384,
+            local_calls_max: 65_536,
+            links_max: 65_536,
+            handshakes_max: 1_024,
+            services_per_link_max: 64,
+            services_max: 100_000,
+            methods_per_service_max: 256,
+            write_bytes_max: 8 << 20,
+            deadline_max: Duration::from_mins(10),
+            handshake_timeout: Duration::from_secs(5),
+            frame_timeout: Duration::from_secs(10),
+            keepalive_after: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(15),
+            registry_ttl: Duration::from_mins(10),
+            clock_skew_max: Duration::from_mins(5),
+            reconnect_min: Duration::from_millis(100),
+            reconnect_max: Duration::from_secs(30),
+            publish_interval: Duration::from_millis(10),
+            hops_max: 3,
+            ttl: 10,
+        }
+    }
+}
+
+impl Limits {
+    /// Checks each bound and the relations between them.
+    ///
+    /// # Errors
+    /// [`LimitsInvalid`] names the first field that is out of range and what is allowed.
+    pub fn validate(&self) -> Result<(), LimitsInvalid> {
+        let bytes = 1 << 10..=64_u32 << 20;
+        let counts = 1..=1_u32 << 20;
+        for (field, value, range) in [
+            ("frame_bytes_max", self.frame_bytes_max, bytes.clone()),
+            ("caller_frame_bytes_max", self.caller_frame_bytes_max, bytes),
+            ("handshake_frame_bytes_max", self.handshake_frame_bytes_max, 1 << 10..=32 << 10),
+            ("calls_per_link_max", self.calls_per_link_max, counts.clone()),
+            ("local_calls_max", self.local_calls_max, counts.clone()),
+            ("links_max", self.links_max, counts.clone()),
+            ("handshakes_max", self.handshakes_max, counts.clone()),
+            ("services_per_link_max", self.services_per_link_max, counts),
+            ("services_max", self.services_max, 1..=1 << 24),
+            ("methods_per_service_max", self.methods_per_service_max, 1..=4_096),
+            ("write_bytes_max", self.write_bytes_max, 4 << 10..=1 << 30),
+            ("hops_max", u32::from(self.hops_max), 1..=15),
+            ("ttl", u32::from(self.ttl), 1..=15),
+        ] {
+            let (min, max) = (u64::from(*range.start()), u64::from(*range.end()));
+            in_range(field, u64::from(value), min, max)?;
+        }
+        let (ms, day) = (Duration::from_millis(1), Duration::from_hours(24));
+        for (field, value, min) in [
+            ("deadline_max", self.deadline_max, ms),
+            ("handshake_timeout", self.handshake_timeout, ms),
+            ("frame_timeout", self.frame_timeout, ms),
+            ("keepalive_after", self.keepalive_after, ms),
+            ("idle_timeout", self.idle_timeout, self.keepalive_after + ms),
+            ("registry_ttl", self.registry_ttl, Duration::from_secs(1)),
+            ("clock_skew_max", self.clock_skew_max, Duration::from_secs(1)),
+            ("reconnect_min", self.reconnect_min, ms),
+            ("reconnect_max", self.reconnect_max, self.reconnect_min),
+            ("publish_interval", self.publish_interval, Duration::ZERO),
+        ] {
+            let millis =
+                |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+            in_range(field, millis(value), millis(min), millis(day))?;
+        }
+        Ok(())
+    }
+}
+
+/// A bound that is out of range. Durations are in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitsInvalid {
+    /// The field of [`Limits`].
+    pub field: &'static str,
+    /// Its value.
+    pub value: u64,
+    /// The smallest value allowed.
+    pub min: u64,
+    /// The largest value allowed.
+    pub max: u64,
+}
+
+impl fmt::Display for LimitsInvalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, value, min, max } = self;
+        write!(f, "{field} is {value}, allowed are {min} to {max}")
+    }
+}
+
+impl core::error::Error for LimitsInvalid {}
+
+const fn in_range(
+    field: &'static str,
+    value: u64,
+    min: u64,
+    max: u64,
+) -> Result<(), LimitsInvalid> {
+    if value < min || value > max {
+        return Err(LimitsInvalid { field, value, min, max });
+    }
+    Ok(())
+}
+
+/// What a node is.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize,
+)]
+pub enum Role {
+    /// Accepts links, routes between them.
+    Main,
+    /// Dials a Main and offers services.
+    Home,
+    /// Dials a Main and only calls.
+    Caller,
+}
+
+impl Role {
+    /// The word used in JSON, logs and docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Home => "home",
+            Self::Caller => "caller",
+        }
+    }
+}
+
+/// What a node is called, belongs to and allows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// What the node is.
+    pub role: Role,
+    /// The federation it belongs to; both sides of a link must name the same.
+    pub cluster: String,
+    /// The secret shown when dialling, and asked for when accepting.
+    pub token: Option<String>,
+    /// Bounds and periods.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A node with default limits in the cluster `default`, without a token.
+    #[must_use]
+    pub fn new(role: Role) -> Self {
+        Self { role, cluster: String::from("default"), token: None, limits: Limits::default() }
+    }
+}

@@ -1,0 +1,184 @@
+//! Control messages: what a Home tells its Main, and what it is answered.
+
+use super::{Control, LOCAL};
+use crate::close::CloseReason;
+use crate::config::Role;
+use crate::error::ErrorCode;
+use crate::event::{Event, ServiceDown};
+use crate::mail::{MailBody, MailTo};
+use crate::message::{ControlMessage, Texts};
+use crate::outbox::{LinkId, Outbox};
+use crate::registry::Registration;
+use crate::shard::control_payload;
+use crate::time::{Instant, millis};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+impl Control {
+    pub(super) fn handle_message(
+        &mut self,
+        link: LinkId,
+        payload: &[u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let Some(linked) = self.links.get_mut(&link) else { return };
+        let role = linked.peer.role;
+        let message = match ControlMessage::decode(payload) {
+            Ok(message) => message,
+            Err(error) => return self.close(link, CloseReason::Fault(error.code()), out),
+        };
+        match (message, role, self.config.role) {
+            (ControlMessage::Register { service, methods, ttl_ms }, Role::Home, Role::Main) => {
+                let methods = methods.iter().flatten().map(Arc::from).collect();
+                let ttl = Duration::from_millis(u64::from(ttl_ms));
+                self.register_remote(link, service, methods, ttl, now, out);
+            }
+            (ControlMessage::Withdraw { service }, Role::Home, Role::Main) => {
+                self.withdraw_remote(link, service, now, out);
+            }
+            (ControlMessage::Refresh, Role::Home, Role::Main) => {
+                linked.confirmed_at = now;
+                let node = linked.peer.node.clone();
+                for service in &linked.services {
+                    self.registry.confirm(service, &node, link, now);
+                }
+            }
+            (ControlMessage::Registered { .. }, Role::Main, Role::Home) => {
+                linked.confirmed_at = now;
+            }
+            (ControlMessage::Refused { service, code, message }, Role::Main, Role::Home) => {
+                let code = ErrorCode::from_wire(code).unwrap_or(ErrorCode::Internal);
+                let (service, message) = (String::from(service), String::from(message));
+                out.event(Event::RegistrationRefused { service, code, message });
+            }
+            // Not answered by closing: that would cross the peer's own close.
+            (ControlMessage::Goodbye { code, message, reconnect_in_ms }, _, _) => {
+                let pause = Duration::from_millis(u64::from(reconnect_in_ms));
+                if let Some(dial) = linked.dial {
+                    self.dials.pause(dial, now.after(pause.min(PAUSE_MAX)));
+                }
+                let (node, reason) = (linked.peer.node.clone(), CloseReason::from_wire(code));
+                out.event(Event::Goodbye { link, node, reason, message: String::from(message) });
+            }
+            (
+                ControlMessage::Register { .. }
+                | ControlMessage::Withdraw { .. }
+                | ControlMessage::Refresh
+                | ControlMessage::Registered { .. }
+                | ControlMessage::Refused { .. },
+                _,
+                _,
+            ) => self.close(link, CloseReason::Fault(ErrorCode::BadState), out),
+        }
+    }
+
+    fn register_remote(
+        &mut self,
+        link: LinkId,
+        service: &str,
+        methods: Vec<Arc<str>>,
+        ttl: Duration,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let limits = &self.config.limits;
+        let Some(linked) = self.links.get_mut(&link) else { return };
+        let new = !linked.services.contains(service);
+        let full = new && linked.services.len() >= limits.services_per_link_max as usize;
+        let long = methods.len() > limits.methods_per_service_max as usize;
+        let (node, service) = (linked.peer.node.clone(), Arc::<str>::from(service));
+        let ttl = ttl.clamp(TTL_MIN.min(limits.registry_ttl), limits.registry_ttl);
+        let registration = Registration {
+            link,
+            methods: methods.into(),
+            confirmed_at: now,
+            expires_at: Some(now.after(ttl)),
+            ttl,
+            listed_at: None,
+        };
+        let offer = (Arc::clone(&service), node.clone());
+        let added = if full || long {
+            Err(ErrorCode::Overloaded)
+        } else {
+            self.registry.register(offer, registration, limits)
+        };
+        match added {
+            Ok(added) => {
+                linked.services.insert(Arc::clone(&service));
+                linked.confirmed_at = now;
+                self.send(link, &ControlMessage::Registered { service: &service }, out);
+                if added {
+                    out.event(Event::ServiceUp { service, node });
+                }
+                self.changed(now, out);
+            }
+            Err(code) => {
+                let message = &self.refuse_text(code);
+                let refused =
+                    ControlMessage::Refused { service: &service, code: code as u16, message };
+                self.send(link, &refused, out);
+            }
+        }
+    }
+
+    fn withdraw_remote(&mut self, link: LinkId, service: &str, now: Instant, out: &mut Outbox) {
+        let Some(linked) = self.links.get_mut(&link) else { return };
+        let node = linked.peer.node.clone();
+        linked.services.remove(service);
+        if self.registry.withdraw(service, &node, link) {
+            let why = ServiceDown::Withdrawn;
+            out.event(Event::ServiceDown { service: Arc::from(service), node, why });
+            self.changed(now, out);
+        }
+    }
+
+    /// Tells the Main about a service of this node.
+    pub(super) fn announce(&self, service: &str, out: &mut Outbox) {
+        if self.config.role != Role::Home {
+            return;
+        }
+        let (Some(main), Some(methods)) = (self.upstream(), self.own_methods(service)) else {
+            return;
+        };
+        let mut space = Vec::new();
+        let methods = Texts::pack(methods.iter(), &mut space);
+        let ttl_ms = millis(self.config.limits.registry_ttl);
+        self.send(main, &ControlMessage::Register { service, methods, ttl_ms }, out);
+    }
+
+    /// Tells the Main that a service of this node is gone.
+    pub(super) fn retract(&self, service: &str, out: &mut Outbox) {
+        if let (Role::Home, Some(main)) = (self.config.role, self.upstream()) {
+            self.send(main, &ControlMessage::Withdraw { service }, out);
+        }
+    }
+
+    /// Tells the Main that all services of this node still stand.
+    pub(super) fn refresh(&mut self, now: Instant, out: &mut Outbox) {
+        self.refresh_at = None;
+        if let (Role::Home, Some(main)) = (self.config.role, self.upstream()) {
+            self.send(main, &ControlMessage::Refresh, out);
+            self.refresh_at = Some(now.after(self.config.limits.registry_ttl / 3));
+        }
+    }
+
+    fn own_methods(&self, service: &str) -> Option<Arc<[Arc<str>]>> {
+        let own = |(name, _, registration): &(&str, _, &Registration)| {
+            *name == service && registration.link == LOCAL
+        };
+        self.registry.iter().find(own).map(|(_, _, found)| Arc::clone(&found.methods))
+    }
+
+    fn send(&self, link: LinkId, message: &ControlMessage<'_>, out: &mut Outbox) {
+        let payload = control_payload(message);
+        out.mail(MailTo::Shard(link.shard), MailBody::Send { link, payload });
+    }
+}
+
+/// A peer may not ask for a longer pause than this.
+const PAUSE_MAX: Duration = Duration::from_mins(5);
+/// Shorter lives would only cost refreshes.
+const TTL_MIN: Duration = Duration::from_secs(5);

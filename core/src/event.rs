@@ -1,0 +1,100 @@
+//! What happened, for logs, metrics and applications. Nothing depends on reading events.
+
+use crate::close::CloseReason;
+use crate::config::Role;
+use crate::error::ErrorCode;
+use crate::name::NodeId;
+use crate::outbox::{DialId, LinkId};
+use alloc::string::String;
+use alloc::sync::Arc;
+
+/// Something worth a line in a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A link is authenticated.
+    LinkUp {
+        /// The link.
+        link: LinkId,
+        /// The peer's id.
+        node: NodeId,
+        /// What the peer is.
+        role: Role,
+        /// Names the link in the logs of both sides.
+        session: [u8; 16],
+    },
+    /// A link ended.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+        /// The peer's id, if it had authenticated.
+        node: Option<NodeId>,
+        /// Why.
+        reason: CloseReason,
+        /// What the peer or the handshake said; empty where `reason` says it all.
+        detail: String,
+    },
+    /// The peer said why it is about to close a link.
+    Goodbye {
+        /// The link.
+        link: LinkId,
+        /// The peer's id.
+        node: NodeId,
+        /// Its reason.
+        reason: CloseReason,
+        /// Its reason for a person.
+        message: String,
+    },
+    /// A dial failed or its link ended; the next attempt comes after the pause.
+    DialAgain {
+        /// Which dial.
+        dial: DialId,
+        /// Where to.
+        address: String,
+        /// The pause, in milliseconds.
+        pause_ms: u32,
+    },
+    /// A service can be called.
+    ServiceUp {
+        /// The service.
+        service: Arc<str>,
+        /// The node that offers it.
+        node: NodeId,
+    },
+    /// A service of a node can no longer be called.
+    ServiceDown {
+        /// The service.
+        service: Arc<str>,
+        /// The node that offered it.
+        node: NodeId,
+        /// Why.
+        why: ServiceDown,
+    },
+    /// The Main refused a registration of this node.
+    RegistrationRefused {
+        /// The service.
+        service: String,
+        /// Its reason as a code.
+        code: ErrorCode,
+        /// Its reason for a person.
+        message: String,
+    },
+    /// A peer answered a call that it was never asked (audit).
+    StrayAnswer {
+        /// The link.
+        link: LinkId,
+        /// The label of the answer.
+        label: u64,
+    },
+}
+
+/// Why a service can no longer be called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ServiceDown {
+    /// The node withdrew it.
+    Withdrawn,
+    /// The link to the node ended.
+    LinkLost,
+    /// Nobody refreshed it.
+    Expired,
+}

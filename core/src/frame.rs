@@ -1,0 +1,317 @@
+//! One frame of a link: where its fields are, and which headers are refused.
+//!
+//! ```text
+//! +--------+--------+------------+---------+----------+
+//! | Length | Flags  | Message ID | Payload | Checksum |   all numbers big-endian; Length counts
+//! | 4 bytes| 2 bytes| 8 bytes    | N bytes | 4 bytes  |   every byte after itself
+//! +--------+--------+------------+---------+----------+
+//! Flags: bits 0-3 version (1), 4-6 compression of the body, 7 checksum present,
+//!        8-11 kind, 12-15 TTL (forwards left; only requests and publishes have one)
+//! ```
+//!
+//! The checksum is CRC-32/ISO-HDLC over the payload. Hops patch id and TTL in place; they never
+//! read, copy or checksum the payload again, so integrity holds from its writer to its reader.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use core::fmt;
+
+/// Bytes of the length field.
+pub const LENGTH_BYTES: usize = 4;
+/// Bytes before the payload.
+pub const HEADER_BYTES: usize = 14;
+/// Bytes after the payload when the checksum flag is set.
+pub const CHECKSUM_BYTES: usize = 4;
+/// The only version of the frame so far.
+pub const FRAME_VERSION: u16 = 1;
+
+/// What a frame is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// One of the four messages that open a link.
+    Handshake = 0,
+    /// Asks for a pong, to see that the peer lives.
+    Ping = 1,
+    /// Answers a ping with its payload.
+    Pong = 2,
+    /// Registrations and goodbyes.
+    Control = 3,
+    /// A call.
+    Request = 4,
+    /// The answer of a handler.
+    Response = 5,
+    /// The answer of a relay that could not get one from a handler.
+    Error = 6,
+    /// A part of a stream.
+    Stream = 7,
+    /// Leave to send more of a stream.
+    Credit = 8,
+    /// The caller gave up.
+    Cancel = 9,
+    /// A message for the subscribers of a topic.
+    Publish = 10,
+    /// Opaque to relays that do not know it.
+    Extension = 11,
+}
+
+impl Kind {
+    /// Every kind, in the order of its number.
+    pub const ALL: [Self; 12] = [
+        Self::Handshake,
+        Self::Ping,
+        Self::Pong,
+        Self::Control,
+        Self::Request,
+        Self::Response,
+        Self::Error,
+        Self::Stream,
+        Self::Credit,
+        Self::Cancel,
+        Self::Publish,
+        Self::Extension,
+    ];
+
+    const fn from_nibble(nibble: u16) -> Option<Self> {
+        if (nibble as usize) < Self::ALL.len() { Some(Self::ALL[nibble as usize]) } else { None }
+    }
+
+    const fn has_ttl(self) -> bool {
+        matches!(self, Self::Request | Self::Publish)
+    }
+}
+
+/// A header that is refused. The link closes; nothing after it is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The length leaves no room for the header (and the checksum, when there is one).
+    TooShort {
+        /// The declared length.
+        length: u32,
+    },
+    /// The declared length is over the limit of the link.
+    TooLarge {
+        /// The declared length.
+        length: u32,
+        /// The limit of the link.
+        limit: u32,
+    },
+    /// Another frame version.
+    Version {
+        /// The version of the frame.
+        version: u8,
+    },
+    /// A kind without meaning.
+    UnknownKind {
+        /// Its number.
+        kind: u8,
+    },
+    /// A compression that was not negotiated, a TTL on a kind that has none, or no checksum.
+    Flags {
+        /// The flags as they came.
+        flags: u16,
+    },
+    /// The checksum does not fit the payload.
+    Checksum,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort { length } => write!(f, "a frame of {length} bytes has no header"),
+            Self::TooLarge { length, limit } => {
+                write!(f, "a frame of {length} bytes is over the limit of {limit}")
+            }
+            Self::Version { version } => write!(f, "frame version {version} is not spoken here"),
+            Self::UnknownKind { kind } => write!(f, "frame kind {kind} has no meaning"),
+            Self::Flags { flags } => write!(f, "flags {flags:#06x} were not negotiated"),
+            Self::Checksum => f.write_str("the checksum does not fit the payload"),
+        }
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+/// One whole frame with a header that was checked.
+#[derive(Debug)]
+pub struct Frame {
+    bytes: BytesMut,
+}
+
+impl Frame {
+    /// Takes one frame off the front of `input`, or nothing while it is not whole.
+    ///
+    /// The header is judged as soon as it is there, before the payload arrives: what is never
+    /// going to be accepted is never waited or allocated for.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the header is refused; `input` is then of no further use.
+    #[inline]
+    pub fn take(input: &mut BytesMut, length_max: u32) -> Result<Option<Self>, FrameError> {
+        let Some(length) = input.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+        let length = u32::from_be_bytes(*length);
+        if length > length_max {
+            return Err(FrameError::TooLarge { length, limit: length_max });
+        }
+        if (length as usize) < HEADER_BYTES - LENGTH_BYTES {
+            return Err(FrameError::TooShort { length });
+        }
+        let Some([_, _, _, _, high, low]) = input.first_chunk::<6>() else { return Ok(None) };
+        check_flags(u16::from_be_bytes([*high, *low]), length)?;
+        let total = LENGTH_BYTES + length as usize;
+        if input.len() < total {
+            return Ok(None);
+        }
+        Ok(Some(Self { bytes: input.split_to(total) }))
+    }
+
+    /// What the frame is for.
+    #[must_use]
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        Kind::from_nibble((self.flags() >> 8) & 15).unwrap_or(Kind::Extension)
+    }
+
+    /// The label of the call, local to the link and the direction.
+    #[must_use]
+    #[inline]
+    pub fn id(&self) -> u64 {
+        let mut id = [0; 8];
+        id.copy_from_slice(&self.bytes[6..HEADER_BYTES]);
+        u64::from_be_bytes(id)
+    }
+
+    /// Forwards left.
+    #[must_use]
+    #[inline]
+    pub fn ttl(&self) -> u8 {
+        (self.flags() >> 12) as u8
+    }
+
+    /// Bytes on the wire, the length field included.
+    #[must_use]
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a frame is never empty")]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Envelope and body.
+    #[must_use]
+    #[inline]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[HEADER_BYTES..self.bytes.len() - CHECKSUM_BYTES]
+    }
+
+    /// Compares the checksum with the payload.
+    ///
+    /// # Errors
+    /// [`FrameError::Checksum`] when they differ.
+    pub fn verify(&self) -> Result<(), FrameError> {
+        let mut found = [0; CHECKSUM_BYTES];
+        found.copy_from_slice(&self.bytes[self.bytes.len() - CHECKSUM_BYTES..]);
+        // A fuzzer cannot guess checksums; what lies behind them must be reached all the same.
+        if cfg!(fuzzing) || u32::from_be_bytes(found) == crc32fast::hash(self.payload()) {
+            Ok(())
+        } else {
+            Err(FrameError::Checksum)
+        }
+    }
+
+    /// Rewrites the label in place.
+    #[inline]
+    pub fn set_id(&mut self, id: u64) {
+        self.bytes[6..HEADER_BYTES].copy_from_slice(&id.to_be_bytes());
+    }
+
+    /// Rewrites the forwards left in place (the low four bits of `ttl`).
+    #[inline]
+    pub fn set_ttl(&mut self, ttl: u8) {
+        self.bytes[4] = (self.bytes[4] & 0x0f) | (ttl << 4);
+    }
+
+    /// Envelope and body, sharing the memory of the frame.
+    #[must_use]
+    pub fn into_payload(self) -> Bytes {
+        let end = self.bytes.len() - CHECKSUM_BYTES;
+        self.freeze().slice(HEADER_BYTES..end)
+    }
+
+    /// The bytes to send.
+    #[must_use]
+    #[inline]
+    pub fn freeze(self) -> Bytes {
+        self.bytes.freeze()
+    }
+
+    #[inline]
+    fn flags(&self) -> u16 {
+        u16::from_be_bytes([self.bytes[4], self.bytes[5]])
+    }
+}
+
+/// Reusable space in which a node writes the frames that it makes itself.
+#[derive(Debug, Default)]
+pub struct FrameWriter {
+    space: BytesMut,
+}
+
+impl FrameWriter {
+    /// Writes one frame: `envelope` appends the first part of the payload, `body` follows.
+    ///
+    /// Frames share one chunk of memory until it is full, so a small frame costs no allocation.
+    pub fn write(
+        &mut self,
+        kind: Kind,
+        id: u64,
+        ttl: u8,
+        envelope: impl FnOnce(&mut BytesMut),
+        body: &[u8],
+    ) -> Frame {
+        let likely = HEADER_BYTES + ENVELOPE_BYTES_USUAL + body.len() + CHECKSUM_BYTES;
+        if self.space.capacity() < likely {
+            self.space.reserve(likely.max(CHUNK_BYTES));
+        }
+        let out = &mut self.space;
+        out.put_u32(0);
+        let ttl = if kind.has_ttl() { u16::from(ttl & 15) } else { 0 };
+        out.put_u16(ttl << 12 | u16::from(kind as u8) << 8 | CHECKSUM_FLAG | FRAME_VERSION);
+        out.put_u64(id);
+        envelope(out);
+        out.put_slice(body);
+        let checksum = crc32fast::hash(&out[HEADER_BYTES..]);
+        out.put_u32(checksum);
+        let length = u32::try_from(out.len() - LENGTH_BYTES).unwrap_or(u32::MAX);
+        out[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+        Frame { bytes: out.split() }
+    }
+}
+
+fn check_flags(flags: u16, length: u32) -> Result<(), FrameError> {
+    let version = flags & 15;
+    if version != FRAME_VERSION {
+        return Err(FrameError::Version { version: version as u8 });
+    }
+    let Some(kind) = Kind::from_nibble((flags >> 8) & 15) else {
+        return Err(FrameError::UnknownKind { kind: ((flags >> 8) & 15) as u8 });
+    };
+    let compressed = flags & COMPRESSION_MASK != 0;
+    let stray_ttl = flags >> 12 != 0 && !kind.has_ttl();
+    if compressed || stray_ttl || flags & CHECKSUM_FLAG == 0 {
+        return Err(FrameError::Flags { flags });
+    }
+    if (length as usize) < HEADER_BYTES - LENGTH_BYTES + CHECKSUM_BYTES {
+        return Err(FrameError::TooShort { length });
+    }
+    Ok(())
+}
+
+const CHECKSUM_FLAG: u16 = 1 << 7;
+const COMPRESSION_MASK: u16 = 7 << 4;
+/// Names of usual length and the fixed fields fit; longer ones grow the buffer once.
+const ENVELOPE_BYTES_USUAL: usize = 192;
+/// Space taken at a time for frames that the node makes itself.
+const CHUNK_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests;

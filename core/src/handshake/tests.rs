@@ -1,0 +1,1 @@
+//! Handshake, step by step.

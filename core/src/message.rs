@@ -1,0 +1,386 @@
+//! What payloads say: postcard envelopes in front of opaque bodies, and control messages.
+//!
+//! Everything borrows from the payload; nothing is allocated by a declared count. Lists travel as
+//! one byte string of packed texts ([`Texts`]) for that reason.
+
+use crate::error::{CallError, ErrorCode, Executed, Retry};
+use crate::name::{NameInvalid, is_method, is_node_id, is_service};
+use alloc::vec::Vec;
+use bytes::BytesMut;
+use serde::{Deserialize, Serialize};
+
+/// A payload that does not say what its kind promises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// The bytes are not a message of this kind.
+    Malformed,
+    /// A name breaks its rules.
+    Name(NameInvalid),
+    /// Reserved option bits are set.
+    Options(u8),
+    /// Too many headers, too long, out of order, twice the same, or with control characters.
+    Headers,
+}
+
+impl MessageError {
+    /// The code the sender is told.
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::Name(_) => ErrorCode::NameInvalid,
+            Self::Malformed | Self::Options(_) | Self::Headers => ErrorCode::BadRequest,
+        }
+    }
+}
+
+impl core::fmt::Display for MessageError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("the bytes are not a message of this kind"),
+            Self::Name(invalid) => invalid.fmt(f),
+            Self::Options(bits) => write!(f, "option bits {bits:#04x} have no meaning"),
+            Self::Headers => f.write_str("at most 32 headers in 8 KiB, sorted, none twice"),
+        }
+    }
+}
+
+impl core::error::Error for MessageError {}
+
+/// Who and what a call is for. Written by the first node, read by every node on the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RequestEnvelope<'a> {
+    /// The node that must answer; empty when any instance may.
+    pub node: &'a str,
+    /// The service.
+    pub service: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// Milliseconds left when the message was written.
+    pub deadline_ms: u32,
+    /// [`OPTION_IDEMPOTENT`]; all other bits are zero.
+    pub options: u8,
+    /// The TTL the message started with: less the TTL of the frame, it is the hops so far.
+    pub ttl: u8,
+    /// What the body is: 0 for JSON.
+    pub content: u8,
+    /// Packed pairs of key and value, keys in strictly rising order. See [`Texts`].
+    #[serde(borrow)]
+    pub headers: Texts<'a>,
+}
+
+/// The caller declares that running the call twice does no harm.
+pub const OPTION_IDEMPOTENT: u8 = 1;
+
+impl<'a> RequestEnvelope<'a> {
+    /// Reads the envelope and returns it with the body behind it.
+    ///
+    /// # Errors
+    /// [`MessageError`] when any field breaks its rules.
+    #[inline]
+    pub fn decode(payload: &'a [u8]) -> Result<(Self, &'a [u8]), MessageError> {
+        let (envelope, body): (Self, _) = take(payload)?;
+        if !envelope.node.is_empty() && !is_node_id(envelope.node) {
+            return Err(MessageError::Name(NameInvalid::Node));
+        }
+        if !is_service(envelope.service) {
+            return Err(MessageError::Name(NameInvalid::Service));
+        }
+        if !is_method(envelope.method) {
+            return Err(MessageError::Name(NameInvalid::Method));
+        }
+        if envelope.options & !OPTION_IDEMPOTENT != 0 {
+            return Err(MessageError::Options(envelope.options));
+        }
+        if !envelope.headers.0.is_empty() {
+            envelope.headers.check_headers()?;
+        }
+        Ok((envelope, body))
+    }
+}
+
+/// What is in front of the body of an answer from a handler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ResponseEnvelope {
+    /// Whether the body is a result or an error of the application.
+    pub status: Status,
+    /// What the body is: 0 for JSON.
+    pub content: u8,
+}
+
+/// How a handler answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Status {
+    /// The body is the result.
+    Result = 0,
+    /// The body is an error object of the application, passed on as it is.
+    ApplicationError = 1,
+}
+
+impl ResponseEnvelope {
+    /// Reads the envelope and returns it with the body behind it.
+    ///
+    /// # Errors
+    /// [`MessageError::Malformed`].
+    pub fn decode(payload: &[u8]) -> Result<(Self, &[u8]), MessageError> {
+        take(payload)
+    }
+}
+
+/// The answer of a relay that could not get one from a handler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ErrorEnvelope<'a> {
+    /// [`ErrorCode`] as a number.
+    pub code: u16,
+    /// Whether the handler ran.
+    pub executed: Executed,
+    /// Whether to try again.
+    pub retry: Retry,
+    /// The limit that was hit.
+    pub limit: Option<u64>,
+    /// The node that decided.
+    pub node: &'a str,
+    /// One sentence for a person.
+    pub message: &'a str,
+}
+
+impl ErrorEnvelope<'_> {
+    /// Reads an error answer.
+    ///
+    /// # Errors
+    /// [`MessageError`] when it is malformed, too long or names no node.
+    pub fn decode(payload: &[u8]) -> Result<CallError, MessageError> {
+        let (envelope, rest): (ErrorEnvelope<'_>, _) = take(payload)?;
+        if !rest.is_empty() || envelope.message.len() > ERROR_MESSAGE_BYTES_MAX {
+            return Err(MessageError::Malformed);
+        }
+        if !is_node_id(envelope.node) {
+            return Err(MessageError::Name(NameInvalid::Node));
+        }
+        Ok(CallError {
+            // A newer peer may know more codes; what it says about the outcome still holds.
+            code: ErrorCode::from_wire(envelope.code).unwrap_or(ErrorCode::Internal),
+            executed: envelope.executed,
+            retry: envelope.retry,
+            node: envelope.node.into(),
+            message: envelope.message.into(),
+            limit: envelope.limit,
+        })
+    }
+}
+
+/// Longest text of an error, in bytes; longer ones are cut where they are written.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 1_024;
+
+/// Writes `error` as the payload of an error frame.
+pub(crate) fn encode_error(error: &CallError, out: &mut BytesMut) {
+    encode(
+        &ErrorEnvelope {
+            code: error.code as u16,
+            executed: error.executed,
+            retry: error.retry,
+            limit: error.limit,
+            node: &error.node,
+            message: cut(&error.message, ERROR_MESSAGE_BYTES_MAX),
+        },
+        out,
+    );
+}
+
+/// What two linked nodes tell each other besides calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ControlMessage<'a> {
+    /// Home to Main: this service can be called here.
+    Register {
+        /// The service.
+        service: &'a str,
+        /// Its methods, packed; none means that any method may be tried.
+        #[serde(borrow)]
+        methods: Texts<'a>,
+        /// Life of the registration unless it is refreshed, in milliseconds.
+        ttl_ms: u32,
+    },
+    /// Main to Home: the registration stands.
+    Registered {
+        /// The service.
+        service: &'a str,
+    },
+    /// Main to Home: the registration was refused.
+    Refused {
+        /// The service.
+        service: &'a str,
+        /// [`ErrorCode`] as a number.
+        code: u16,
+        /// One sentence for a person.
+        message: &'a str,
+    },
+    /// Home to Main: the service is no longer offered.
+    Withdraw {
+        /// The service.
+        service: &'a str,
+    },
+    /// Home to Main: every registration of this link still stands.
+    Refresh,
+    /// The sender closes the link after this.
+    Goodbye {
+        /// Code of the [`CloseReason`](crate::CloseReason).
+        code: u16,
+        /// One sentence for a person.
+        message: &'a str,
+        /// Do not dial again before this many milliseconds.
+        reconnect_in_ms: u32,
+    },
+}
+
+impl<'a> ControlMessage<'a> {
+    /// Reads a control message.
+    ///
+    /// # Errors
+    /// [`MessageError`] when it is malformed or a name breaks its rules.
+    pub fn decode(payload: &'a [u8]) -> Result<Self, MessageError> {
+        let (message, rest): (Self, _) = take(payload)?;
+        if !rest.is_empty() {
+            return Err(MessageError::Malformed);
+        }
+        match message {
+            Self::Register { service, .. }
+            | Self::Registered { service }
+            | Self::Refused { service, .. }
+            | Self::Withdraw { service } => {
+                if !is_service(service) {
+                    return Err(MessageError::Name(NameInvalid::Service));
+                }
+            }
+            Self::Refresh | Self::Goodbye { .. } => {}
+        }
+        match message {
+            Self::Register { methods, .. } if !methods.iter().all(|m| m.is_ok_and(is_method)) => {
+                Err(MessageError::Name(NameInvalid::Method))
+            }
+            Self::Refused { message: text, .. } | Self::Goodbye { message: text, .. }
+                if text.len() > ERROR_MESSAGE_BYTES_MAX =>
+            {
+                Err(MessageError::Malformed)
+            }
+            Self::Register { .. }
+            | Self::Registered { .. }
+            | Self::Refused { .. }
+            | Self::Withdraw { .. }
+            | Self::Refresh
+            | Self::Goodbye { .. } => Ok(message),
+        }
+    }
+}
+
+/// A list of texts in one byte string: each a varint length and its UTF-8 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Texts<'a>(#[serde(borrow)] pub &'a [u8]);
+
+impl<'a> Texts<'a> {
+    /// Packs `texts` into `space` and borrows the result.
+    pub fn pack<T: AsRef<str>>(texts: impl IntoIterator<Item = T>, space: &'a mut Vec<u8>) -> Self {
+        space.clear();
+        for text in texts {
+            push(text.as_ref(), space);
+        }
+        Self(space)
+    }
+
+    /// The texts in order; the first malformed one ends the list.
+    pub fn iter(self) -> impl Iterator<Item = Result<&'a str, MessageError>> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            match take(rest) {
+                Ok((text, after)) => {
+                    rest = after;
+                    Some(Ok(text))
+                }
+                Err(error) => {
+                    rest = &[];
+                    Some(Err(error))
+                }
+            }
+        })
+    }
+
+    fn check_headers(self) -> Result<(), MessageError> {
+        if self.0.len() > HEADER_BYTES_MAX {
+            return Err(MessageError::Headers);
+        }
+        let mut last: Option<&str> = None;
+        let mut texts = self.iter();
+        let mut count = 0;
+        while let Some(key) = texts.next() {
+            let (Ok(key), Some(Ok(value))) = (key, texts.next()) else {
+                return Err(MessageError::Headers);
+            };
+            count += 1;
+            let rising = last.is_none_or(|last| last < key);
+            let control = |text: &str| text.bytes().any(|byte| byte < 0x20 || byte == 0x7f);
+            if count > HEADERS_MAX || !rising || key.is_empty() || control(key) || control(value) {
+                return Err(MessageError::Headers);
+            }
+            last = Some(key);
+        }
+        Ok(())
+    }
+}
+
+/// Most headers of one call.
+pub const HEADERS_MAX: usize = 32;
+/// Most bytes of all headers of one call.
+pub const HEADER_BYTES_MAX: usize = 8 << 10;
+
+/// Reads one postcard value off the front of `bytes`.
+#[inline]
+pub(crate) fn take<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), MessageError> {
+    postcard::take_from_bytes(bytes).map_err(|_| MessageError::Malformed)
+}
+
+/// Appends `value` in postcard's encoding.
+pub(crate) fn encode<T: Serialize>(value: &T, out: &mut BytesMut) {
+    // The flavour below cannot fail, and no type of this crate refuses to be written.
+    let _ = postcard::serialize_with_flavor::<T, _, _>(value, Append(out));
+}
+
+struct Append<'a>(&'a mut BytesMut);
+
+impl postcard::ser_flavors::Flavor for Append<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.extend_from_slice(&[byte]);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// The longest start of `text` within `bytes_max` that ends between characters.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+fn push(text: &str, out: &mut Vec<u8>) {
+    let mut length = text.len();
+    while length >= 0x80 {
+        out.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! The only way anything leaves the core: an ordered list that the driver owns and drains.
+
+use crate::close::CloseReason;
+use crate::error::CallError;
+use crate::event::Event;
+use crate::frame::HEADER_BYTES;
+use crate::mail::{Mail, MailBody, MailTo};
+use crate::message::{OPTION_IDEMPOTENT, RequestEnvelope};
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// What must happen in the world, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    outputs: Vec<Output>,
+    /// Apart from the rest, so that a [`Node`](crate::Node) finds its own without a search.
+    mail: Vec<Mail>,
+}
+
+impl Outbox {
+    /// An outbox with room for `outputs`; it grows when needed and is meant to be reused.
+    #[must_use]
+    pub fn with_capacity(outputs: usize) -> Self {
+        Self { outputs: Vec::with_capacity(outputs), mail: Vec::new() }
+    }
+
+    /// Takes everything out, oldest first. Memory is kept.
+    pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
+        self.outputs.drain(..).chain(self.mail.drain(..).map(Output::Mail))
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.outputs.is_empty() && self.mail.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push(output);
+    }
+
+    pub(crate) fn mail(&mut self, to: MailTo, body: MailBody) {
+        self.mail.push(Mail { to, body });
+    }
+
+    /// Takes the oldest mail for Control or for the shard `own`.
+    pub(crate) fn take_mail(&mut self, own: u16) -> Option<Mail> {
+        let mine =
+            |mail: &Mail| matches!(mail.to, MailTo::Control) || mail.to == MailTo::Shard(own);
+        let at = self.mail.iter().position(mine)?;
+        Some(self.mail.remove(at))
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outputs.push(Output::Event(Box::new(event)));
+    }
+}
+
+/// One thing to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Connect to this address, then call `open_link` with the same dial, or `handle_dial_failed`.
+    Open(Open),
+    /// Write these bytes to the link, then report them by `handle_flushed`.
+    Transmit {
+        /// The link.
+        link: LinkId,
+        /// A whole frame.
+        frame: Bytes,
+    },
+    /// Write what was queued before this, then close the link. The core has already forgotten it.
+    Close {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Something for the local application.
+    Deliver(Delivery),
+    /// Something for logs and metrics.
+    Event(Box<Event>),
+    /// Carry this to another machine of the same node.
+    Mail(Mail),
+}
+
+const _: () = assert!(size_of::<Output>() <= 96, "the outbox is copied through; keep it small");
+
+/// An address to connect to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Open {
+    /// Which dial this is for.
+    pub dial: DialId,
+    /// The address, opaque to the core.
+    pub address: String,
+}
+
+/// Something for the local application.
+#[derive(Debug)]
+pub enum Delivery {
+    /// A call for a local service. Answer it by `reply`.
+    Request(IncomingCall),
+    /// The caller is gone, gave up or ran out of time: no answer is expected any more.
+    Cancelled {
+        /// The call.
+        call: CallId,
+    },
+    /// The answer to a call of the local application.
+    Answer {
+        /// The call.
+        call: LocalCallId,
+        /// Its one answer.
+        answer: Answer,
+    },
+}
+
+/// How a call ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The handler's result.
+    Result(Bytes),
+    /// The handler's own error object, as it wrote it.
+    ApplicationError(Bytes),
+    /// A relay's error.
+    Failed(Box<CallError>),
+}
+
+/// A call for a local service, as it came: names and body are read out of the frame.
+#[derive(Debug)]
+pub struct IncomingCall {
+    /// Names the call in `reply`.
+    pub call: CallId,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+    /// The caller declares that running the call twice does no harm.
+    pub idempotent: bool,
+    payload: Bytes,
+    names_at: [u32; 4],
+    body_at: u32,
+}
+
+impl IncomingCall {
+    /// `frame` must hold a request that was decoded before.
+    pub(crate) fn new(call: CallId, deadline: Instant, frame: Bytes) -> Option<Self> {
+        let payload = frame.slice(HEADER_BYTES..frame.len() - crate::frame::CHECKSUM_BYTES);
+        let (envelope, body) = RequestEnvelope::decode(&payload).ok()?;
+        let start = payload.as_ptr() as usize;
+        let at = |text: &[u8]| u32::try_from(text.as_ptr() as usize - start).ok();
+        let (service, method) = (envelope.service.as_bytes(), envelope.method.as_bytes());
+        let end = |text: &[u8]| at(text).and_then(|at| at.checked_add(text.len() as u32));
+        let names_at = [at(service)?, end(service)?, at(method)?, end(method)?];
+        let body_at = u32::try_from(payload.len() - body.len()).ok()?;
+        let idempotent = envelope.options & OPTION_IDEMPOTENT != 0;
+        Some(Self { call, deadline, idempotent, payload, names_at, body_at })
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.text(self.names_at[0], self.names_at[1])
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.text(self.names_at[2], self.names_at[3])
+    }
+
+    /// The parameters, sharing the memory of the frame.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        self.payload.slice(self.body_at as usize..)
+    }
+
+    fn text(&self, start: u32, end: u32) -> &str {
+        core::str::from_utf8(&self.payload[start as usize..end as usize]).unwrap_or_default()
+    }
+}
+
+/// Names a link of this node; a reused slot has another generation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkId {
+    pub(crate) shard: u16,
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl LinkId {
+    /// The place of the link in its shard, for drivers that keep a table beside it.
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// Whether it stands for the local application of its shard.
+    pub(crate) const fn is_local(self) -> bool {
+        self.slot == 0
+    }
+
+    /// The shard that owns the link.
+    #[must_use]
+    pub const fn shard(self) -> u16 {
+        self.shard
+    }
+}
+
+impl core::fmt::Display for LinkId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}.{}.{}", self.shard, self.slot, self.generation)
+    }
+}
+
+/// Names a call that a local service must answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CallId(pub(crate) u64);
+
+impl CallId {
+    /// The place of the call in a table; unique among the calls in flight.
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+}
+
+/// Names a call that the local application made.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LocalCallId(pub(crate) u64);
+
+impl LocalCallId {
+    /// The place of the call in a table; unique among the calls in flight.
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+}
+
+/// Names an address that the node keeps dialling.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DialId(pub(crate) u32);

@@ -1,0 +1,306 @@
+//! The data plane of one core: it owns its links and moves frames between them.
+//!
+//! The local application and the other shards of the node are links too, so a call has one path
+//! whoever sends it and whoever serves it. What a shard knows of services is a route table that
+//! Control replaces as a whole.
+
+use crate::close::CloseReason;
+use crate::config::{Config, Role};
+use crate::deadlines::Deadlines;
+use crate::error::{CallError, ErrorCode};
+use crate::event::Event;
+use crate::frame::FrameWriter;
+use crate::handshake::{Acceptor, Dialler, Identity};
+use crate::mail::{Mail, MailBody, MailTo};
+use crate::outbox::{DialId, LinkId, Outbox, Output};
+use crate::rng::Generator;
+use crate::route::RouteTable;
+use crate::stats::Stats;
+use crate::time::{Instant, WallClock};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+mod answer;
+mod choose;
+mod forward;
+mod links;
+mod local;
+mod open;
+mod receive;
+mod timers;
+
+pub use local::{Call, Reply};
+pub(crate) use open::control_payload;
+
+use links::{End, Link, Links, Network, Phase};
+
+/// One shard of a node. See the crate documentation for the contract of its methods.
+#[derive(Debug)]
+pub struct Shard {
+    id: u16,
+    shards: u16,
+    config: Arc<Config>,
+    identity: Arc<Identity>,
+    generator: Generator,
+    wall: WallClock,
+    links: Links,
+    routes: Arc<RouteTable>,
+    timers: Deadlines,
+    writer: FrameWriter,
+    local_labels: crate::calls::Labels,
+    /// Links to close when the frame at hand is done with.
+    doomed: Vec<(LinkId, CloseReason)>,
+    last_epoch: u64,
+    draining: bool,
+    stats: Stats,
+}
+
+/// Which end of a new link this node is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// It accepted the connection.
+    Accepted,
+    /// It dialled.
+    Dialled(DialId),
+}
+
+/// No room for another link; close the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkLimitReached;
+
+impl core::fmt::Display for LinkLimitReached {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("no room for another link")
+    }
+}
+
+impl core::error::Error for LinkLimitReached {}
+
+impl Shard {
+    /// Shard `id` of `shards`. `seed` must be fresh random bytes: nonces come from it.
+    #[must_use]
+    pub fn new(
+        id: u16,
+        shards: u16,
+        config: Arc<Config>,
+        identity: Arc<Identity>,
+        seed: [u8; 32],
+    ) -> Self {
+        let links = Links::new(id, shards, &config.limits);
+        Self {
+            id,
+            shards,
+            config,
+            identity,
+            generator: Generator::new(seed),
+            wall: WallClock::default(),
+            links,
+            routes: Arc::new(RouteTable::empty()),
+            timers: Deadlines::default(),
+            writer: FrameWriter::default(),
+            local_labels: crate::calls::Labels::default(),
+            doomed: Vec::new(),
+            last_epoch: 0,
+            draining: false,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Tells the wall time, which only the time stamps of handshakes need.
+    pub const fn set_wall_clock(&mut self, unix_seconds: u64, now: Instant) {
+        self.wall.set(unix_seconds, now);
+    }
+
+    /// Adds a link over a fresh connection and starts its handshake.
+    ///
+    /// # Errors
+    /// [`LinkLimitReached`] when a bound of links is reached: close the connection.
+    pub fn open_link(
+        &mut self,
+        side: Side,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<LinkId, LinkLimitReached> {
+        let limits = &self.config.limits;
+        let dialled = matches!(side, Side::Dialled(_));
+        // A node's own dials are few and wanted; strangers must not be able to crowd them out.
+        let handshakes_full = !dialled && self.links.handshaking >= limits.handshakes_max;
+        if self.links.network >= limits.links_max || handshakes_full {
+            self.stats.links_refused += 1;
+            return Err(LinkLimitReached);
+        }
+        let nonce = self.generator.bytes();
+        let (phase, dial, request) = match side {
+            Side::Accepted => (Phase::Accepting(Box::new(Acceptor::new(nonce))), None, None),
+            Side::Dialled(dial) => {
+                let unix_seconds = self.wall.unix_seconds(now);
+                let (dialler, request) =
+                    Dialler::new(&self.config, &self.identity, nonce, unix_seconds);
+                (Phase::Dialling(Box::new(dialler)), Some(dial), Some(request))
+            }
+        };
+        let network = Network::new(phase, dial, limits, now);
+        let link = self.links.insert(Link::new(End::Network(network), 0, 0));
+        if let Some(request) = request {
+            self.send_handshake(link, &request, out);
+        }
+        self.rewind_timer(link);
+        Ok(link)
+    }
+
+    /// Reports that bytes of this link were written to the connection.
+    pub fn handle_flushed(&mut self, link: LinkId, bytes: u32) {
+        if let Some(network) = self.links.network(link) {
+            network.write_bytes = network.write_bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// Reports that the connection of this link ended. `detail` says what the driver saw.
+    pub fn handle_closed(&mut self, link: LinkId, detail: &str, now: Instant, out: &mut Outbox) {
+        if self.links.network(link).is_some() {
+            self.end_link(link, CloseReason::PeerClosed, String::from(detail), now, out);
+            self.close_doomed(now, out);
+        }
+    }
+
+    /// Takes a message from another machine of this node.
+    pub fn handle_mail(&mut self, mail: Mail, now: Instant, out: &mut Outbox) {
+        match mail.body {
+            MailBody::Routes(routes) => self.routes = routes,
+            MailBody::Send { link, payload } => self.send_control(link, &payload, now, out),
+            MailBody::Close { link, reason } => self.close(link, reason, "", now, out),
+            MailBody::Request { from, link, frame } => {
+                let from = self.links.sibling(from);
+                self.handle_request_for(from, link, frame, now, out);
+            }
+            MailBody::Frame { from, frame } => {
+                let from = self.links.sibling(from);
+                self.handle_call_frame(from, frame, now, out);
+            }
+            MailBody::LinkUp { .. } | MailBody::LinkDown { .. } | MailBody::Control { .. } => {
+                debug_assert!(false, "mail for Control came to a shard");
+            }
+        }
+        self.close_doomed(now, out);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some(slot) = self.timers.take_due(now) {
+            if let Some(link) = self.links.id_of(slot) {
+                self.handle_link_timeout(link, now, out);
+            }
+        }
+        self.close_doomed(now, out);
+    }
+
+    /// When [`Self::handle_timeout`] has to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Refuses new calls from now on; those in flight go on.
+    pub const fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Calls in flight: made by the local application, or served by it, or passing through.
+    #[must_use]
+    pub fn calls_in_flight(&self) -> u32 {
+        let ids = self.links.network_ids();
+        let count = |id: LinkId| self.links.get(id).map_or(0, |link| link.inbound.live());
+        let local = count(self.links.local());
+        ids.into_iter().fold(local, |sum, id| sum + count(id))
+    }
+
+    /// Says goodbye on every link and closes it. Calls in flight are answered as lost.
+    pub fn close_all(&mut self, reason: CloseReason, now: Instant, out: &mut Outbox) {
+        for link in self.links.network_ids() {
+            self.close(link, reason, "", now, out);
+        }
+        self.close_doomed(now, out);
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Links over bytes, authenticated or not.
+    #[must_use]
+    pub const fn link_count(&self) -> u32 {
+        self.links.network
+    }
+
+    /// Closes a link: the peer is told why, then everything that hangs on the link ends.
+    fn close(
+        &mut self,
+        link: LinkId,
+        reason: CloseReason,
+        detail: &str,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        if self.links.network(link).is_none() {
+            return;
+        }
+        self.send_goodbye(link, reason, detail, out);
+        out.push(Output::Close { link, reason });
+        self.end_link(link, reason, String::from(detail), now, out);
+    }
+
+    /// Forgets a link: what waits on it is answered, what it asked for is cancelled.
+    fn end_link(
+        &mut self,
+        id: LinkId,
+        reason: CloseReason,
+        detail: String,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let Some(mut link) = self.links.remove(id) else { return };
+        self.timers.set(id.slot, link.wake_at, None);
+        let End::Network(network) = &link.end else { return };
+        let (dial, peer) = (network.dial, network.peer().cloned());
+        self.stats.links_closed += 1;
+        for onward in link.inbound.drain() {
+            self.cancel_onward(onward, now, out);
+        }
+        let node = peer.as_ref().map(|peer| peer.node.clone());
+        for call in link.outbound.drain() {
+            let text = match &node {
+                Some(node) => alloc::format!("the link to {node} ended: {reason}"),
+                None => String::from("the link ended"),
+            };
+            let error = self.error(ErrorCode::LinkLost, text);
+            self.answer_error(call.back, call.back_label, &error, now, out);
+        }
+        if peer.is_some() || dial.is_some() {
+            out.mail(MailTo::Control, MailBody::LinkDown { link: id, dial });
+        }
+        out.event(Event::LinkDown { link: id, node, reason, detail });
+    }
+
+    /// Marks a link to be closed once the frame at hand is done with.
+    fn doom(&mut self, link: LinkId, reason: CloseReason) {
+        self.doomed.push((link, reason));
+    }
+
+    fn close_doomed(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some((link, reason)) = self.doomed.pop() {
+            self.close(link, reason, "", now, out);
+        }
+    }
+
+    fn error(&self, code: ErrorCode, message: impl Into<String>) -> CallError {
+        CallError::new(code, self.identity.node().as_str(), message)
+    }
+
+    fn is_main(&self) -> bool {
+        matches!(self.config.role, Role::Main)
+    }
+}

@@ -1,0 +1,150 @@
+//! Answers and cancels: back along the way that the labels remember.
+
+use super::{End, Shard};
+use crate::calls::{Answered, Onward, OutCall};
+use crate::close::CloseReason;
+use crate::error::{CallError, ErrorCode, Executed};
+use crate::event::Event;
+use crate::frame::{Frame, Kind};
+use crate::mail::{MailBody, MailTo};
+use crate::message::encode_error;
+use crate::outbox::{LinkId, Outbox};
+use crate::time::Instant;
+
+impl Shard {
+    /// Takes the answer to a call that was sent over `from`, and to no other.
+    #[inline]
+    pub(super) fn handle_answer(
+        &mut self,
+        from: LinkId,
+        frame: Frame,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let label = frame.id();
+        let Some(link) = self.links.get_mut(from) else { return };
+        match link.outbound.answered(label) {
+            Answered::Live(call) => self.send_answer(call, frame, now, out),
+            Answered::Late => self.stats.answers_late += 1,
+            Answered::Stray => {
+                self.stats.answers_stray += 1;
+                let End::Network(network) = &mut link.end else { return };
+                if network.strays.over(STRAYS_PER_MINUTE_MAX, 60, now) {
+                    self.doom(from, CloseReason::Fault(ErrorCode::BadState));
+                }
+                out.event(Event::StrayAnswer { link: from, label });
+            }
+        }
+    }
+
+    /// The caller gave up: the cancel follows the call, and no answer comes back.
+    pub(super) fn handle_cancel(
+        &mut self,
+        from: LinkId,
+        label: u64,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let Some(link) = self.links.get_mut(from) else { return };
+        // An unknown label is no offence: the answer may have crossed the cancel on the way.
+        if let Some(onward) = link.inbound.release(label) {
+            self.cancel_onward(onward, now, out);
+        }
+    }
+
+    /// Ends a call at the node it was sent to.
+    pub(super) fn cancel_onward(&mut self, onward: Onward, now: Instant, out: &mut Outbox) {
+        let Some(link) = self.links.get_mut(onward.link) else { return };
+        if link.outbound.abandon(onward.label).is_some() {
+            self.stats.calls_cancelled += 1;
+            let cancel = self.writer.write(Kind::Cancel, onward.label, 0, |_| {}, &[]);
+            self.emit(onward.link, cancel, now, out);
+        }
+    }
+
+    /// Ends a call whose time is over: its caller is told, its handler is told to stop.
+    pub(super) fn expire(&mut self, over: LinkId, label: u64, now: Instant, out: &mut Outbox) {
+        let Some(link) = self.links.get_mut(over) else { return };
+        let Some(call) = link.outbound.abandon(label) else { return };
+        let cancel = self.writer.write(Kind::Cancel, label, 0, |_| {}, &[]);
+        self.emit(over, cancel, now, out);
+        let error = self.error(ErrorCode::Deadline, "");
+        self.answer_error(call.back, call.back_label, &error, now, out);
+    }
+
+    /// Answers a call that was sent on with an error of this node.
+    pub(super) fn answer_error(
+        &mut self,
+        back: LinkId,
+        label: u64,
+        error: &CallError,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let Some(link) = self.links.get_mut(back) else { return };
+        if link.inbound.release(label).is_some() {
+            self.send_error(back, label, error, now, out);
+        }
+    }
+
+    /// Sends an error for a call that is in no table.
+    pub(super) fn send_error(
+        &mut self,
+        back: LinkId,
+        label: u64,
+        error: &CallError,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        self.stats.calls_failed += 1;
+        let write = |out: &mut bytes::BytesMut| encode_error(error, out);
+        let frame = self.writer.write(Kind::Error, label, 0, write, &[]);
+        self.emit(back, frame, now, out);
+    }
+
+    #[inline]
+    pub(super) fn send_answer(
+        &mut self,
+        call: OutCall,
+        mut frame: Frame,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let Some(link) = self.links.get_mut(call.back) else { return };
+        if link.inbound.release(call.back_label).is_none() {
+            return;
+        }
+        if let End::Network(network) = &link.end {
+            let limit = network.frame_bytes_out;
+            if frame.len() > limit as usize {
+                let text = "the answer is larger than the caller takes";
+                let error = self.error(ErrorCode::TooLarge, text).with_limit(u64::from(limit));
+                let error = error.with_executed(Executed::Yes);
+                return self.send_error(call.back, call.back_label, &error, now, out);
+            }
+        }
+        if frame.kind() == Kind::Error {
+            self.stats.calls_failed += 1;
+        } else {
+            self.stats.calls_answered += 1;
+        }
+        frame.set_id(call.back_label);
+        self.emit(call.back, frame, now, out);
+    }
+
+    /// Hands a frame of a call to whatever is at the other end of the link.
+    #[inline]
+    pub(super) fn emit(&mut self, over: LinkId, frame: Frame, now: Instant, out: &mut Outbox) {
+        let Some(link) = self.links.get(over) else { return };
+        match link.end {
+            End::Network(_) => self.transmit(over, frame, out),
+            End::Local => self.deliver(frame, now, out),
+            End::Sibling(shard) => {
+                out.mail(MailTo::Shard(shard), MailBody::Frame { from: self.id, frame });
+            }
+        }
+    }
+}
+
+/// Answers to nothing that a peer may send in a minute before it is cut off.
+const STRAYS_PER_MINUTE_MAX: u32 = 100;

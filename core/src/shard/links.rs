@@ -1,0 +1,259 @@
+//! The links of a shard: a slab whose ids name a slot and its generation, so that nothing that
+//! arrives for an ended link can touch the one that took its slot.
+
+use crate::calls::{Inbound, Outbound};
+use crate::config::Limits;
+use crate::handshake::{Acceptor, Dialler, Peer};
+use crate::outbox::{DialId, LinkId};
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// All links of one shard.
+#[derive(Debug)]
+pub(crate) struct Links {
+    shard: u16,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Network links, and those of them that are not authenticated.
+    pub(crate) network: u32,
+    pub(crate) handshaking: u32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    link: Option<Box<Link>>,
+}
+
+/// One link: to a peer, to the local application, or to another shard of the same node.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) end: End,
+    /// Calls sent over it, and how many the other side takes.
+    pub(crate) outbound: Outbound,
+    pub(crate) outbound_max: u32,
+    /// Calls that came over it, and how many this side takes.
+    pub(crate) inbound: Inbound,
+    pub(crate) inbound_max: u32,
+    /// No outbound call ends before this; `None` when there is none.
+    pub(crate) call_deadline: Option<Instant>,
+    /// What the timer is set to.
+    pub(crate) wake_at: Option<Instant>,
+}
+
+/// What is at the other end of a link.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The application that holds this node.
+    Local,
+    /// Another shard of the same node.
+    Sibling(u16),
+    /// A peer, over bytes.
+    Network(Network),
+}
+
+/// State of a link over bytes.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) phase: Phase,
+    pub(crate) dial: Option<DialId>,
+    /// Largest frame to accept and to send.
+    pub(crate) frame_bytes_in: u32,
+    pub(crate) frame_bytes_out: u32,
+    /// Bytes handed out and not yet written.
+    pub(crate) write_bytes: u32,
+    pub(crate) opened_at: Instant,
+    pub(crate) heard_at: Instant,
+    pub(crate) pinged: bool,
+    /// A frame that has begun and is not whole: since when, and how much of it is there.
+    pub(crate) partial: Option<(Instant, u32)>,
+    /// Frames that cost the sender little: since when they are counted, and how many.
+    pub(crate) cheap: Window,
+    pub(crate) extensions: Window,
+    /// Answers to nothing.
+    pub(crate) strays: Window,
+}
+
+/// How far the handshake is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    Accepting(Box<Acceptor>),
+    Dialling(Box<Dialler>),
+    Open(Arc<Peer>),
+}
+
+/// Counts events in a window of time that starts with the first of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Window {
+    since: Instant,
+    count: u32,
+}
+
+impl Window {
+    /// Counts one more and tells whether there were more than `max` in `seconds`.
+    pub(crate) fn over(&mut self, max: u32, seconds: u64, now: Instant) -> bool {
+        if self.count == 0 || now.since(self.since).as_secs() >= seconds {
+            *self = Self { since: now, count: 0 };
+        }
+        self.count += 1;
+        self.count > max
+    }
+}
+
+impl Links {
+    /// The links every shard has: slot 0 is the local application, then one for each shard.
+    pub(crate) fn new(shard: u16, shards: u16, limits: &Limits) -> Self {
+        let mut links =
+            Self { shard, slots: Vec::new(), free: Vec::new(), network: 0, handshaking: 0 };
+        let max = limits.local_calls_max;
+        links.insert(Link::new(End::Local, max, max));
+        for sibling in 0..shards {
+            links.insert(Link::new(End::Sibling(sibling), max, max));
+        }
+        links
+    }
+
+    /// The local application.
+    pub(crate) const fn local(&self) -> LinkId {
+        LinkId { shard: self.shard, slot: 0, generation: 1 }
+    }
+
+    /// The link to another shard of this node.
+    pub(crate) const fn sibling(&self, shard: u16) -> LinkId {
+        LinkId { shard: self.shard, slot: 1 + shard as u32, generation: 1 }
+    }
+
+    pub(crate) fn insert(&mut self, link: Link) -> LinkId {
+        self.network += u32::from(matches!(link.end, End::Network(_)));
+        self.handshaking += u32::from(link.is_handshaking());
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 1, link: None });
+            self.slots.len() as u32 - 1
+        });
+        let entry = &mut self.slots[slot as usize];
+        entry.link = Some(Box::new(link));
+        LinkId { shard: self.shard, slot, generation: entry.generation }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: LinkId) -> Option<&Link> {
+        let slot = self.slots.get(id.slot as usize)?;
+        if slot.generation != id.generation || id.shard != self.shard {
+            return None;
+        }
+        slot.link.as_deref()
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        let slot = self.slots.get_mut(id.slot as usize)?;
+        if slot.generation != id.generation || id.shard != self.shard {
+            return None;
+        }
+        slot.link.as_deref_mut()
+    }
+
+    /// The state of a link over bytes.
+    #[inline]
+    pub(crate) fn network(&mut self, id: LinkId) -> Option<&mut Network> {
+        match &mut self.get_mut(id)?.end {
+            End::Network(network) => Some(network),
+            End::Local | End::Sibling(_) => None,
+        }
+    }
+
+    /// Whether the link goes over bytes to a peer.
+    #[inline]
+    pub(crate) fn is_network(&self, id: LinkId) -> bool {
+        self.get(id).is_some_and(|link| matches!(link.end, End::Network(_)))
+    }
+
+    /// The id of the link in this slot now.
+    pub(crate) fn id_of(&self, slot: u32) -> Option<LinkId> {
+        let entry = self.slots.get(slot as usize).filter(|entry| entry.link.is_some())?;
+        Some(LinkId { shard: self.shard, slot, generation: entry.generation })
+    }
+
+    /// The ids of all links over bytes, by slot.
+    pub(crate) fn network_ids(&self) -> Vec<LinkId> {
+        let slots = 0..self.slots.len() as u32;
+        let ids = slots.filter_map(|slot| self.id_of(slot));
+        ids.filter(|id| self.is_network(*id)).collect()
+    }
+
+    pub(crate) fn remove(&mut self, id: LinkId) -> Option<Box<Link>> {
+        self.get(id)?;
+        let slot = &mut self.slots[id.slot as usize];
+        let link = slot.link.take()?;
+        // A slot out of generations stays empty, so that an id never repeats.
+        if let Some(next) = slot.generation.checked_add(1) {
+            slot.generation = next;
+            self.free.push(id.slot);
+        }
+        self.network -= u32::from(matches!(link.end, End::Network(_)));
+        self.handshaking -= u32::from(link.is_handshaking());
+        Some(link)
+    }
+}
+
+impl Link {
+    pub(crate) fn new(end: End, outbound_max: u32, inbound_max: u32) -> Self {
+        Self {
+            end,
+            outbound: Outbound::default(),
+            outbound_max,
+            inbound: Inbound::default(),
+            inbound_max,
+            call_deadline: None,
+            wake_at: None,
+        }
+    }
+
+    pub(crate) const fn is_handshaking(&self) -> bool {
+        match &self.end {
+            End::Network(network) => !matches!(network.phase, Phase::Open(_)),
+            End::Local | End::Sibling(_) => false,
+        }
+    }
+
+    /// Whether a new call fits: the handshake is done, a label is free, the queue is not full.
+    #[inline]
+    pub(crate) const fn takes_calls(&self, write_bytes_max: u32) -> bool {
+        let writable = match &self.end {
+            End::Network(network) => {
+                matches!(network.phase, Phase::Open(_)) && network.write_bytes <= write_bytes_max
+            }
+            End::Local | End::Sibling(_) => true,
+        };
+        writable && self.outbound.live() < self.outbound_max
+    }
+}
+
+impl Network {
+    pub(crate) fn new(phase: Phase, dial: Option<DialId>, limits: &Limits, now: Instant) -> Self {
+        Self {
+            phase,
+            dial,
+            frame_bytes_in: limits.handshake_frame_bytes_max,
+            frame_bytes_out: limits.handshake_frame_bytes_max,
+            write_bytes: 0,
+            opened_at: now,
+            heard_at: now,
+            pinged: false,
+            partial: None,
+            cheap: Window::default(),
+            extensions: Window::default(),
+            strays: Window::default(),
+        }
+    }
+
+    /// The authenticated peer.
+    pub(crate) const fn peer(&self) -> Option<&Arc<Peer>> {
+        match &self.phase {
+            Phase::Open(peer) => Some(peer),
+            Phase::Accepting(_) | Phase::Dialling(_) => None,
+        }
+    }
+}

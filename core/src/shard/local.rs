@@ -1,0 +1,222 @@
+//! The local application: it calls, it serves, and it is a link like any other.
+
+use super::Shard;
+use crate::calls::Answered;
+use crate::error::{CallError, ErrorCode, Executed};
+use crate::frame::{Frame, Kind};
+use crate::message::{
+    ErrorEnvelope, OPTION_IDEMPOTENT, RequestEnvelope, ResponseEnvelope, Status, Texts, encode,
+    encode_error,
+};
+use crate::name::{NameInvalid, is_method, is_node_id, is_service};
+use crate::outbox::{Answer, CallId, Delivery, IncomingCall, LocalCallId, Outbox, Output};
+use crate::time::{Instant, millis};
+use alloc::boxed::Box;
+use alloc::format;
+use bytes::Bytes;
+use core::time::Duration;
+
+/// A call of the local application.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The node that must answer; empty when any instance may.
+    pub node: &'a str,
+    /// The service.
+    pub service: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The parameters.
+    pub body: &'a [u8],
+    /// How long to wait for the answer.
+    pub deadline: Duration,
+    /// Running the call twice does no harm.
+    pub idempotent: bool,
+}
+
+/// The answer of a local service.
+#[derive(Clone, Copy, Debug)]
+pub enum Reply<'a> {
+    /// Its result.
+    Result(&'a [u8]),
+    /// Its own error object.
+    ApplicationError(&'a [u8]),
+    /// It could not run the call, or not to the end.
+    Failed {
+        /// What went wrong.
+        code: ErrorCode,
+        /// Whether the handler ran.
+        executed: Executed,
+        /// One sentence for a person.
+        message: &'a str,
+    },
+}
+
+impl Shard {
+    /// Calls a service. The answer comes as a [`Delivery::Answer`], possibly in this same outbox.
+    ///
+    /// # Errors
+    /// A [`CallError`] when the call is not accepted at all: a name is invalid, or a bound of
+    /// calls in flight is reached. Nothing is delivered then.
+    pub fn call(
+        &mut self,
+        call: Call<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<LocalCallId, CallError> {
+        if let Err(invalid) = check_names(&call) {
+            return Err(self.error(ErrorCode::NameInvalid, format!("{invalid}")));
+        }
+        let limits = &self.config.limits;
+        if call.body.len() > limits.frame_bytes_max as usize {
+            let limit = u64::from(limits.frame_bytes_max);
+            return Err(self.error(ErrorCode::TooLarge, "").with_limit(limit));
+        }
+        let Some(label) = self.local_labels.allocate(limits.local_calls_max) else {
+            let limit = u64::from(limits.local_calls_max);
+            return Err(self.error(ErrorCode::Overloaded, "too many calls").with_limit(limit));
+        };
+        let ttl = limits.ttl;
+        let envelope = RequestEnvelope {
+            node: call.node,
+            service: call.service,
+            method: call.method,
+            deadline_ms: millis(call.deadline),
+            options: if call.idempotent { OPTION_IDEMPOTENT } else { 0 },
+            ttl,
+            content: 0,
+            headers: Texts::default(),
+        };
+        let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
+        let frame = self.writer.write(Kind::Request, label, ttl, write, call.body);
+        self.handle_request(self.links.local(), frame, now, out);
+        self.close_doomed(now, out);
+        Ok(LocalCallId(label))
+    }
+
+    /// Gives up a call of the local application. Its answer will not be delivered.
+    pub fn cancel(&mut self, call: LocalCallId, now: Instant, out: &mut Outbox) {
+        let local = self.links.local();
+        let known = self.links.get_mut(local).and_then(|link| link.inbound.release(call.0));
+        if let Some(onward) = known {
+            self.local_labels.release(call.0);
+            self.cancel_onward(onward, now, out);
+            self.close_doomed(now, out);
+        }
+    }
+
+    /// Answers a call that was delivered. Tells whether anybody still waited for it.
+    pub fn reply(
+        &mut self,
+        call: CallId,
+        reply: Reply<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> bool {
+        let local = self.links.local();
+        let Some(link) = self.links.get_mut(local) else { return false };
+        let Answered::Live(waiting) = link.outbound.answered(call.0) else { return false };
+        let frame = match reply {
+            Reply::Result(body) => self.write_response(call, Status::Result, body),
+            Reply::ApplicationError(body) => {
+                self.write_response(call, Status::ApplicationError, body)
+            }
+            Reply::Failed { code, executed, message } => {
+                let error = self.error(code, message).with_executed(executed);
+                let write = |out: &mut bytes::BytesMut| encode_error(&error, out);
+                self.writer.write(Kind::Error, call.0, 0, write, &[])
+            }
+        };
+        self.send_answer(waiting, frame, now, out);
+        self.close_doomed(now, out);
+        true
+    }
+
+    fn write_response(&mut self, call: CallId, status: Status, body: &[u8]) -> Frame {
+        let envelope = ResponseEnvelope { status, content: 0 };
+        let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
+        self.writer.write(Kind::Response, call.0, 0, write, body)
+    }
+
+    /// Hands a frame to the local application. Here its payload is consumed, so here its checksum
+    /// is compared.
+    pub(super) fn deliver(&mut self, frame: Frame, now: Instant, out: &mut Outbox) {
+        match frame.kind() {
+            Kind::Request => self.deliver_request(frame, now, out),
+            Kind::Cancel => {
+                let call = CallId(frame.id());
+                out.push(Output::Deliver(Delivery::Cancelled { call }));
+            }
+            Kind::Response
+            | Kind::Error
+            | Kind::Handshake
+            | Kind::Ping
+            | Kind::Pong
+            | Kind::Control
+            | Kind::Stream
+            | Kind::Credit
+            | Kind::Publish
+            | Kind::Extension => {
+                let label = frame.id();
+                let answer = self.read_answer(frame);
+                self.local_labels.release(label);
+                let call = LocalCallId(label);
+                out.push(Output::Deliver(Delivery::Answer { call, answer }));
+            }
+        }
+    }
+
+    fn deliver_request(&mut self, frame: Frame, now: Instant, out: &mut Outbox) {
+        let label = frame.id();
+        let local = self.links.local();
+        let waiting = self.links.get(local).and_then(|link| link.outbound.peek(label));
+        let Some(deadline) = waiting.map(|call| call.deadline) else { return };
+        let intact = frame.verify().is_ok();
+        let call = CallId(label);
+        match IncomingCall::new(call, deadline, frame.freeze()).filter(|_| intact) {
+            Some(request) => out.push(Output::Deliver(Delivery::Request(request))),
+            None => {
+                // Damaged on the way; nothing was handed to a handler.
+                let (code, executed) = (ErrorCode::BadChecksum, Executed::No);
+                self.reply(call, Reply::Failed { code, executed, message: "" }, now, out);
+            }
+        }
+    }
+
+    fn read_answer(&self, frame: Frame) -> Answer {
+        let damaged =
+            |text: &str| Answer::Failed(Box::new(self.error(ErrorCode::BadResponse, text)));
+        if frame.verify().is_err() {
+            return damaged("the answer was damaged on the way");
+        }
+        if frame.kind() == Kind::Error {
+            return match ErrorEnvelope::decode(frame.payload()) {
+                Ok(error) => Answer::Failed(Box::new(error)),
+                Err(_) => damaged("the error answer could not be read"),
+            };
+        }
+        let payload = frame.payload();
+        let Ok((envelope, body)) = ResponseEnvelope::decode(payload) else {
+            return damaged("the answer could not be read");
+        };
+        let start = payload.len() - body.len();
+        let end = payload.len();
+        let body: Bytes = frame.into_payload().slice(start..end);
+        match envelope.status {
+            Status::Result => Answer::Result(body),
+            Status::ApplicationError => Answer::ApplicationError(body),
+        }
+    }
+}
+
+fn check_names(call: &Call<'_>) -> Result<(), NameInvalid> {
+    if !call.node.is_empty() && !is_node_id(call.node) {
+        return Err(NameInvalid::Node);
+    }
+    if !is_service(call.service) {
+        return Err(NameInvalid::Service);
+    }
+    if !is_method(call.method) {
+        return Err(NameInvalid::Method);
+    }
+    Ok(())
+}

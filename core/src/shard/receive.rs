@@ -1,0 +1,193 @@
+//! Bytes in: whole frames off the front, and what each kind may do in which state.
+
+use super::{Phase, Shard};
+use crate::close::CloseReason;
+use crate::config::Role;
+use crate::error::ErrorCode;
+use crate::frame::{Frame, FrameError, Kind};
+use crate::mail::{MailBody, MailTo};
+use crate::outbox::{LinkId, Outbox};
+use crate::time::Instant;
+use alloc::string::ToString;
+use bytes::BytesMut;
+
+impl Shard {
+    /// Takes whole frames off the front of `input`; a partial tail stays there for the next call.
+    ///
+    /// When the link is closed by what it received, the rest of `input` is dropped: nothing after
+    /// a framing error is ever read.
+    pub fn handle_received(
+        &mut self,
+        link: LinkId,
+        input: &mut BytesMut,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        loop {
+            let Some(network) = self.links.network(link) else {
+                input.clear();
+                return;
+            };
+            network.heard_at = now;
+            match Frame::take(input, network.frame_bytes_in) {
+                Ok(Some(frame)) => {
+                    network.partial = None;
+                    self.stats.frames_in += 1;
+                    self.stats.bytes_in += frame.len() as u64;
+                    self.handle_frame(link, frame, now, out);
+                    self.close_doomed(now, out);
+                }
+                Ok(None) => return self.wait_for_rest(link, input.len(), now),
+                Err(error) => {
+                    let reason = CloseReason::Fault(code_of(error));
+                    self.close(link, reason, &error.to_string(), now, out);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn handle_frame(&mut self, link: LinkId, frame: Frame, now: Instant, out: &mut Outbox) {
+        let Some(network) = self.links.network(link) else { return };
+        let Phase::Open(peer) = &network.phase else {
+            return match frame.verify() {
+                Ok(()) => self.handle_handshake(link, &frame, now, out),
+                Err(error) => {
+                    let reason = CloseReason::Fault(code_of(error));
+                    self.close(link, reason, "", now, out);
+                }
+            };
+        };
+        let kind = frame.kind();
+        if !may_send(kind, peer.role, self.config.role) {
+            let text = alloc::format!("a {} may not send {kind:?} here", peer.role.name());
+            return self.close(link, CloseReason::Fault(ErrorCode::BadState), &text, now, out);
+        }
+        match kind {
+            Kind::Request | Kind::Response | Kind::Error | Kind::Cancel => {
+                self.handle_call_frame(link, frame, now, out);
+            }
+            Kind::Ping | Kind::Pong | Kind::Control => self.handle_small(link, &frame, now, out),
+            Kind::Extension => {
+                self.stats.extensions_ignored += 1;
+                if network.extensions.over(EXTENSIONS_PER_SECOND_MAX, 1, now) {
+                    self.doom(link, CloseReason::Fault(ErrorCode::RateLimited));
+                }
+            }
+            Kind::Handshake | Kind::Stream | Kind::Credit | Kind::Publish => {
+                debug_assert!(false, "nobody may send {kind:?} on an open link");
+            }
+        }
+    }
+
+    /// A frame of a call, from any link.
+    #[inline]
+    pub(super) fn handle_call_frame(
+        &mut self,
+        link: LinkId,
+        frame: Frame,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        match frame.kind() {
+            Kind::Request => self.handle_request(link, frame, now, out),
+            Kind::Response | Kind::Error => self.handle_answer(link, frame, now, out),
+            Kind::Cancel => self.handle_cancel(link, frame.id(), now, out),
+            Kind::Handshake
+            | Kind::Ping
+            | Kind::Pong
+            | Kind::Control
+            | Kind::Stream
+            | Kind::Credit
+            | Kind::Publish
+            | Kind::Extension => debug_assert!(false, "not a frame of a call"),
+        }
+    }
+
+    /// Frames that end here and whose checksum is therefore checked here.
+    fn handle_small(&mut self, link: LinkId, frame: &Frame, now: Instant, out: &mut Outbox) {
+        let Some(network) = self.links.network(link) else { return };
+        if let Err(error) = frame.verify() {
+            let reason = CloseReason::Fault(code_of(error));
+            return self.close(link, reason, "", now, out);
+        }
+        if network.cheap.over(SMALL_PER_SECOND_MAX, 1, now) {
+            return self.doom(link, CloseReason::Fault(ErrorCode::RateLimited));
+        }
+        match frame.kind() {
+            Kind::Ping if frame.payload().len() <= PING_BYTES_MAX => {
+                let pong = self.writer.write(Kind::Pong, frame.id(), 0, |_| {}, frame.payload());
+                self.transmit(link, pong, out);
+            }
+            Kind::Pong if frame.payload().len() <= PING_BYTES_MAX => network.pinged = false,
+            Kind::Control => {
+                let payload = bytes::Bytes::copy_from_slice(frame.payload());
+                out.mail(MailTo::Control, MailBody::Control { link, payload });
+            }
+            Kind::Ping
+            | Kind::Pong
+            | Kind::Handshake
+            | Kind::Request
+            | Kind::Response
+            | Kind::Error
+            | Kind::Stream
+            | Kind::Credit
+            | Kind::Cancel
+            | Kind::Publish
+            | Kind::Extension => {
+                self.close(link, CloseReason::Fault(ErrorCode::BadRequest), "", now, out);
+            }
+        }
+    }
+
+    /// Gives a frame that has begun its time to arrive.
+    fn wait_for_rest(&mut self, link: LinkId, bytes: usize, now: Instant) {
+        let Some(network) = self.links.network(link) else { return };
+        if bytes == 0 {
+            network.partial = None;
+            return;
+        }
+        let (since, bytes) = (network.partial.map_or(now, |(since, _)| since), bytes as u32);
+        network.partial = Some((since, bytes));
+        let due = super::Network::frame_due(since, bytes, &self.config.limits);
+        self.wake_by(link, due);
+    }
+}
+
+/// Which role may send which kind to which role on an authenticated link.
+#[must_use]
+#[inline]
+pub(super) const fn may_send(kind: Kind, sender: Role, receiver: Role) -> bool {
+    match kind {
+        Kind::Ping | Kind::Pong | Kind::Control | Kind::Extension => true,
+        // Calls go up from everyone to a Main, and down from a Main to those who serve.
+        Kind::Request | Kind::Cancel => match (sender, receiver) {
+            (_, Role::Main) | (Role::Main, Role::Home) => true,
+            (_, Role::Caller) | (Role::Home | Role::Caller, Role::Home) => false,
+        },
+        // Answers go the other way.
+        Kind::Response | Kind::Error => match (sender, receiver) {
+            (Role::Main, _) | (Role::Home, Role::Main) => true,
+            (Role::Caller, _) | (Role::Home, Role::Home | Role::Caller) => false,
+        },
+        // Authenticated once; streams and topics are not negotiated in version 1.
+        Kind::Handshake | Kind::Stream | Kind::Credit | Kind::Publish => false,
+    }
+}
+
+const fn code_of(error: FrameError) -> ErrorCode {
+    match error {
+        FrameError::TooShort { .. } => ErrorCode::BadRequest,
+        FrameError::TooLarge { .. } => ErrorCode::TooLarge,
+        FrameError::Version { .. } => ErrorCode::Version,
+        FrameError::UnknownKind { .. } => ErrorCode::BadState,
+        FrameError::Flags { .. } => ErrorCode::BadFlags,
+        FrameError::Checksum => ErrorCode::BadChecksum,
+    }
+}
+
+/// Pings carry at most a time stamp and a little more.
+const PING_BYTES_MAX: usize = 64;
+/// Control messages, pings and pongs a peer may send in a second.
+const SMALL_PER_SECOND_MAX: u32 = 1_000;
+const EXTENSIONS_PER_SECOND_MAX: u32 = 100;

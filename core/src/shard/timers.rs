@@ -1,0 +1,126 @@
+//! What a link waits for: one timer each, set to the earliest of everything that may fall due.
+
+use super::{End, Phase, Shard};
+use crate::close::CloseReason;
+use crate::config::Limits;
+use crate::error::ErrorCode;
+use crate::frame::Kind;
+use crate::outbox::{LinkId, Outbox};
+use crate::time::Instant;
+use core::time::Duration;
+
+/// Something a link waited for.
+enum Due {
+    HandshakeTimeout,
+    IdleTimeout,
+    FrameTimeout,
+    Ping,
+}
+
+impl Shard {
+    /// Makes sure that a link is looked at by `at`. A timer that is already set earlier stays: it
+    /// finds out for itself what the link waits for then, so the hot path seldom moves one.
+    #[inline]
+    pub(super) fn wake_by(&mut self, id: LinkId, at: Instant) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.wake_at.is_some_and(|set| set <= at) {
+            return;
+        }
+        let before = link.wake_at.replace(at);
+        self.timers.set(id.slot, before, Some(at));
+    }
+
+    /// Sets the timer of a link to what it waits for now.
+    pub(super) fn rewind_timer(&mut self, id: LinkId) {
+        let limits = &self.config.limits;
+        let Some(link) = self.links.get_mut(id) else { return };
+        let network = match &link.end {
+            End::Network(network) => network.next_due(limits).map(|(at, _)| at),
+            End::Local | End::Sibling(_) => None,
+        };
+        let calls = link.call_deadline.map(to_tick);
+        let at = match (network, calls) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let before = core::mem::replace(&mut link.wake_at, at);
+        self.timers.set(id.slot, before, at);
+    }
+
+    /// Does what is due on a link whose timer has just been taken.
+    pub(super) fn handle_link_timeout(&mut self, id: LinkId, now: Instant, out: &mut Outbox) {
+        let limits = &self.config.limits;
+        let Some(link) = self.links.get_mut(id) else { return };
+        link.wake_at = None;
+        if let End::Network(network) = &mut link.end {
+            match network.next_due(limits).filter(|(at, _)| *at <= now) {
+                Some((_, Due::HandshakeTimeout)) => {
+                    return self.close(id, CloseReason::HandshakeTimeout, "", now, out);
+                }
+                Some((_, Due::IdleTimeout)) => {
+                    return self.close(id, CloseReason::IdleTimeout, "", now, out);
+                }
+                Some((_, Due::FrameTimeout)) => {
+                    let reason = CloseReason::Fault(ErrorCode::Truncated);
+                    let text = "a frame did not arrive in time";
+                    return self.close(id, reason, text, now, out);
+                }
+                Some((_, Due::Ping)) => {
+                    network.pinged = true;
+                    let stamp = now.as_nanos().to_be_bytes();
+                    let ping = self.writer.write(Kind::Ping, 0, 0, |_| {}, &stamp);
+                    self.transmit(id, ping, out);
+                }
+                None => {}
+            }
+        }
+        self.expire_calls(id, now, out);
+        self.rewind_timer(id);
+    }
+
+    fn expire_calls(&mut self, id: LinkId, now: Instant, out: &mut Outbox) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.call_deadline.is_none_or(|at| to_tick(at) > now) {
+            return;
+        }
+        let (due, next) = link.outbound.expired(now);
+        link.call_deadline = next;
+        for label in due {
+            self.expire(id, label, now, out);
+        }
+    }
+}
+
+impl super::Network {
+    pub(super) const fn frame_due(since: Instant, bytes: u32, limits: &Limits) -> Instant {
+        // A large frame on a slow link gets a second more for each piece that came.
+        let grace = Duration::from_secs((bytes / BYTES_PER_SECOND_LEAST) as u64);
+        since.after(limits.frame_timeout).after(grace)
+    }
+
+    fn next_due(&self, limits: &Limits) -> Option<(Instant, Due)> {
+        if !matches!(self.phase, Phase::Open(_)) {
+            return Some((self.opened_at.after(limits.handshake_timeout), Due::HandshakeTimeout));
+        }
+        let silence = if self.pinged {
+            (self.heard_at.after(limits.idle_timeout), Due::IdleTimeout)
+        } else {
+            (self.heard_at.after(limits.keepalive_after), Due::Ping)
+        };
+        let due = |(since, bytes)| (Self::frame_due(since, bytes, limits), Due::FrameTimeout);
+        let frame = self.partial.map(due);
+        match frame {
+            Some(frame) if frame.0 < silence.0 => Some(frame),
+            Some(_) | None => Some(silence),
+        }
+    }
+}
+
+/// Deadlines of calls are looked at once in a millisecond, so that many short ones cost one look.
+pub(super) const fn to_tick(at: Instant) -> Instant {
+    Instant::from_nanos(at.as_nanos().div_ceil(TICK_NANOS).saturating_mul(TICK_NANOS))
+}
+
+const TICK_NANOS: u64 = 1_000_000;
+/// A frame that comes slower than this is given up.
+const BYTES_PER_SECOND_LEAST: u32 = 64 << 10;

@@ -1,0 +1,3 @@
+//! The runtime-free half of every shell.
+mod service;
+pub use service::*;
