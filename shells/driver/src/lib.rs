@@ -1,3 +1,22 @@
 //! The runtime-free half of every shell.
+//!
+//! An [`Engine`] holds one node of `relay-core` and turns its outbox into effects: bytes in write
+//! queues, wakers to wake, handlers to run, answers to hand over. A shell adds what only a runtime
+//! can: sockets, sleeping and spawning. Every method takes the lock once, for a whole batch.
+
+mod call;
+mod endpoint;
+mod engine;
+mod events;
+mod handlers;
+mod links;
 mod service;
-pub use service::*;
+mod view;
+
+pub use call::CallFuture;
+pub use endpoint::{Endpoint, EndpointError};
+pub use engine::{CallRequest, Engine, Spawner, TimerChange};
+pub use events::EventStream;
+pub use links::WriteOrder;
+pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};
+pub use view::{PeerView, RegistryView, Scope, ServiceView};

@@ -1,7 +1,7 @@
 //! What a Home offers: a service takes requests and answers them, on whatever runtime.
 
 use bytes::Bytes;
-use relay_core::{CallError, ErrorCode, Executed};
+use relay_core::{ErrorCode, Executed};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;

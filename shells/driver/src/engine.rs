@@ -1,0 +1,505 @@
+//! One node behind one lock, and the effects of each batch after it is released.
+
+use crate::call::{CallFuture, Waiting};
+use crate::events::{EventStream, Listeners};
+use crate::handlers::{Handlers, Job};
+use crate::links::{LinkTable, WriteOrder};
+use crate::service::{BoxFuture, Service};
+use crate::view::{self, RegistryView};
+use bytes::{Bytes, BytesMut};
+use relay_core::{
+    Answer, Call, CallError, CallId, CloseReason, Delivery, DialId, DialState, Instant, LinkId,
+    LinkLimitReached, LocalCallId, Node, NodeId, Open, Outbox, Output, Side, Stats,
+};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Runs a future to its end on the runtime of the shell.
+pub type Spawner = Box<dyn Fn(BoxFuture<()>) + Send + Sync>;
+
+/// One node and everything a shell needs to drive it.
+pub struct Engine {
+    id: NodeId,
+    origin: std::time::Instant,
+    spawner: Spawner,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    node: Node,
+    out: Outbox,
+    links: LinkTable,
+    waiting: Waiting,
+    handlers: Handlers,
+    listeners: Listeners,
+    dials: VecDeque<Open>,
+    dial_waker: Option<Waker>,
+    timer: TimerState,
+    /// Where bytes of links without a partial frame are taken apart.
+    scratch: BytesMut,
+    change_wakers: Vec<Waker>,
+    address: String,
+    draining: bool,
+}
+
+#[derive(Default)]
+struct TimerState {
+    /// What the shell's timer sleeps for.
+    armed: Option<Instant>,
+    waker: Option<Waker>,
+}
+
+/// What the shell's timer has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimerChange {
+    /// Sleep so long, unless another change comes first.
+    Sleep(Duration),
+    /// Nothing is due; wait for another change.
+    Idle,
+}
+
+/// What to do when the lock is released.
+#[derive(Default)]
+struct Effects {
+    wakes: Vec<Waker>,
+    jobs: Vec<Job>,
+}
+
+/// A call of the application.
+#[derive(Clone, Debug)]
+pub struct CallRequest {
+    /// The node that must answer; any instance may when there is none.
+    pub node: Option<String>,
+    /// The service.
+    pub service: String,
+    /// The method.
+    pub method: String,
+    /// The parameters, JSON by default; empty for none.
+    pub body: Bytes,
+    /// How long to wait for the answer.
+    pub deadline: Duration,
+    /// Running the call twice does no harm.
+    pub idempotent: bool,
+}
+
+impl CallRequest {
+    /// A call to any instance of `service`, with the default deadline of 60 s.
+    pub fn new(
+        service: impl Into<String>,
+        method: impl Into<String>,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            node: None,
+            service: service.into(),
+            method: method.into(),
+            body: body.into(),
+            deadline: Duration::from_mins(1),
+            idempotent: false,
+        }
+    }
+}
+
+impl Engine {
+    /// Takes over `node`. `address` is what the node calls itself in its registry.
+    #[must_use]
+    pub fn new(node: Node, address: String, spawner: Spawner) -> Arc<Self> {
+        let inner = Inner {
+            node,
+            out: Outbox::with_capacity(OUTPUTS_USUAL),
+            links: LinkTable::default(),
+            waiting: Waiting::default(),
+            handlers: Handlers::default(),
+            listeners: Listeners::default(),
+            dials: VecDeque::new(),
+            dial_waker: None,
+            timer: TimerState::default(),
+            scratch: BytesMut::new(),
+            change_wakers: Vec::new(),
+            address,
+            draining: false,
+        };
+        let id = inner.node.id().clone();
+        let origin = std::time::Instant::now();
+        Arc::new(Self { id, origin, spawner, inner: Mutex::new(inner) })
+    }
+
+    /// The id of the node.
+    pub const fn id(&self) -> &NodeId {
+        &self.id
+    }
+
+    /// Adds a link over a fresh connection.
+    ///
+    /// # Errors
+    /// [`LinkLimitReached`]: close the connection.
+    pub fn open_link(self: &Arc<Self>, side: Side) -> Result<LinkId, LinkLimitReached> {
+        self.run(|inner, now| {
+            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            inner.node.set_wall_clock(unix.as_secs(), now);
+            let link = inner.node.open_link(side, now, &mut inner.out)?;
+            inner.links.insert(link);
+            Ok(link)
+        })
+    }
+
+    /// Takes bytes that came over a link.
+    pub fn received(self: &Arc<Self>, link: LinkId, bytes: &[u8]) {
+        self.run(|inner, now| inner.received(link, bytes, now));
+    }
+
+    /// Moves frames to be written to the end of `queue`, at most about `bytes_max`, or waits until
+    /// there are some.
+    pub fn poll_writes(
+        &self,
+        link: LinkId,
+        queue: &mut VecDeque<Bytes>,
+        bytes_max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<WriteOrder> {
+        let mut inner = self.lock();
+        let Some(io) = inner.links.get_mut(link) else {
+            return Poll::Ready(WriteOrder::Close(CloseReason::PeerClosed));
+        };
+        let mut taken = 0;
+        while taken < bytes_max {
+            let Some(frame) = io.queue.pop_front() else { break };
+            taken += frame.len();
+            queue.push_back(frame);
+        }
+        io.queued_bytes -= taken;
+        match io.closing {
+            _ if taken > 0 => Poll::Ready(WriteOrder::Write),
+            Some(reason) => Poll::Ready(WriteOrder::Close(reason)),
+            None => {
+                if !io.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    io.waker = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Reports that bytes of a link were written. Tells how many still wait in its queue.
+    pub fn flushed(&self, link: LinkId, bytes: usize) -> usize {
+        let mut inner = self.lock();
+        inner.node.handle_flushed(link, u32::try_from(bytes).unwrap_or(u32::MAX));
+        inner.links.get_mut(link).map_or(0, |io| io.queued_bytes)
+    }
+
+    /// Reports that the connection of a link ended, and forgets the link.
+    pub fn closed(self: &Arc<Self>, link: LinkId, detail: &str) {
+        self.run(|inner, now| {
+            inner.links.remove(link);
+            inner.node.handle_closed(link, detail, now, &mut inner.out);
+        });
+    }
+
+    /// Waits for the next address to connect to.
+    pub fn poll_dial(&self, cx: &mut Context<'_>) -> Poll<Open> {
+        let mut inner = self.lock();
+        if let Some(open) = inner.dials.pop_front() {
+            return Poll::Ready(open);
+        }
+        inner.dial_waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Reports that no connection could be made.
+    pub fn dial_failed(self: &Arc<Self>, dial: DialId) {
+        self.run(|inner, now| inner.node.handle_dial_failed(dial, now, &mut inner.out));
+    }
+
+    /// Does what is due and tells how long to sleep; wakes `cx` when that gets shorter.
+    pub fn poll_timer(self: &Arc<Self>, cx: &mut Context<'_>) -> TimerChange {
+        let now = self.now();
+        self.run(|inner, now| {
+            if inner.node.poll_timeout().is_some_and(|at| at <= now) {
+                inner.node.handle_timeout(now, &mut inner.out);
+            }
+        });
+        let mut inner = self.lock();
+        inner.timer.armed = inner.node.poll_timeout();
+        inner.timer.waker = Some(cx.waker().clone());
+        inner.timer.armed.map_or(TimerChange::Idle, |at| TimerChange::Sleep(at.since(now)))
+    }
+
+    /// Calls a service.
+    ///
+    /// # Errors
+    /// A [`CallError`] when the call is not accepted at all.
+    pub fn call(self: &Arc<Self>, request: &CallRequest) -> Result<CallFuture, CallError> {
+        let call = self.run(|inner, now| {
+            let call = Call {
+                node: request.node.as_deref().unwrap_or_default(),
+                service: &request.service,
+                method: &request.method,
+                body: &request.body,
+                deadline: request.deadline,
+                idempotent: request.idempotent,
+            };
+            let call = inner.node.call(call, now, &mut inner.out)?;
+            inner.waiting.insert(call);
+            Ok::<_, CallError>(call)
+        })?;
+        Ok(CallFuture { engine: Arc::clone(self), call: Some(call) })
+    }
+
+    /// Offers a service to everyone.
+    ///
+    /// # Errors
+    /// A [`CallError`] when the name is invalid or a bound is reached.
+    pub fn register(
+        self: &Arc<Self>,
+        name: &str,
+        service: Arc<dyn Service>,
+    ) -> Result<(), CallError> {
+        let methods = service.methods();
+        self.run(|inner, now| {
+            inner.node.register(name, &methods, now, &mut inner.out)?;
+            inner.handlers.insert(name, service);
+            Ok(())
+        })
+    }
+
+    /// Takes a service back. Tells whether it was offered.
+    pub fn withdraw(self: &Arc<Self>, name: &str) -> bool {
+        self.run(|inner, now| {
+            inner.handlers.remove(name);
+            inner.node.withdraw(name, now, &mut inner.out)
+        })
+    }
+
+    /// Keeps a link to `address` from now on.
+    pub fn dial(self: &Arc<Self>, address: &str) -> DialId {
+        self.run(|inner, now| inner.node.dial(address, now, &mut inner.out))
+    }
+
+    /// Stops keeping a link to a node or an address. Tells whether one was kept.
+    pub fn undial(self: &Arc<Self>, node_or_address: &str) -> bool {
+        self.run(|inner, now| {
+            let control = inner.node.control();
+            let named = |state: DialState| match state {
+                DialState::Up(link, _) => control
+                    .links()
+                    .any(|(id, linked)| id == link && linked.peer.node.as_str() == node_or_address),
+                DialState::Waiting(_) | DialState::Connecting => false,
+            };
+            let mut dials = control.dials();
+            let found = dials.find(|(_, d)| d.address == node_or_address || named(d.state));
+            let Some((dial, _)) = found else { return false };
+            drop(dials);
+            inner.node.undial(dial, now, &mut inner.out)
+        })
+    }
+
+    /// Whether a link that this node dialled is authenticated.
+    pub fn is_connected(&self) -> bool {
+        self.lock().node.control().is_connected()
+    }
+
+    /// Ready when `condition` holds of the node; looked at again after each event.
+    pub fn poll_until(&self, condition: impl Fn(&Node) -> bool, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        if condition(&inner.node) {
+            return Poll::Ready(());
+        }
+        inner.change_wakers.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Copies what the node knows of services and peers.
+    pub fn registry(&self) -> RegistryView {
+        let inner = self.lock();
+        view::registry(&inner.node, &inner.address, self.now())
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> Stats {
+        self.lock().node.stats()
+    }
+
+    /// Events from now on.
+    pub fn events(&self) -> EventStream {
+        self.lock().listeners.subscribe()
+    }
+
+    /// Starts to leave: new calls are refused, calls in flight go on.
+    pub fn drain(self: &Arc<Self>) {
+        self.run(|inner, now| {
+            inner.draining = true;
+            inner.node.drain(now, &mut inner.out);
+        });
+    }
+
+    /// Whether the node is leaving.
+    pub fn is_draining(&self) -> bool {
+        self.lock().draining
+    }
+
+    /// Calls in flight.
+    pub fn calls_in_flight(&self) -> u32 {
+        self.lock().node.calls_in_flight()
+    }
+
+    /// Says goodbye on every link and closes it.
+    pub fn close_all(self: &Arc<Self>) {
+        self.run(|inner, now| {
+            inner.node.close_all(CloseReason::Shutdown, now, &mut inner.out);
+        });
+    }
+
+    /// Connections that still have something to write or wait to be closed.
+    pub fn connection_count(&self) -> usize {
+        self.lock().links.count()
+    }
+
+    pub(crate) fn poll_answer(&self, call: LocalCallId, cx: &mut Context<'_>) -> Poll<Answer> {
+        self.lock().waiting.poll(call, cx)
+    }
+
+    pub(crate) fn cancel(self: &Arc<Self>, call: LocalCallId) {
+        self.run(|inner, now| {
+            if inner.waiting.remove(call) {
+                inner.node.cancel(call, now, &mut inner.out);
+            }
+        });
+    }
+
+    /// Hands answers of services to the node.
+    pub(crate) fn reply(self: &Arc<Self>, replies: &[(CallId, crate::ServiceResult)]) {
+        self.run(|inner, now| {
+            for (call, result) in replies {
+                inner.handlers.forget(*call);
+                inner.node.reply(*call, crate::handlers::reply(result), now, &mut inner.out);
+            }
+        });
+    }
+
+    pub(crate) fn spawn(&self, future: BoxFuture<()>) {
+        (self.spawner)(future);
+    }
+
+    pub(crate) fn keep_abort(&self, call: CallId, abort: futures_util::future::AbortHandle) {
+        self.lock().handlers.keep(call, abort);
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::ZERO.after(self.origin.elapsed())
+    }
+
+    /// Runs one batch under the lock, then its effects without it.
+    fn run<T>(self: &Arc<Self>, batch: impl FnOnce(&mut Inner, Instant) -> T) -> T {
+        let mut effects = Effects::default();
+        let mut inner = self.lock();
+        let result = batch(&mut inner, self.now());
+        inner.apply(&mut effects, self.now());
+        drop(inner);
+        for waker in effects.wakes {
+            waker.wake();
+        }
+        if !effects.jobs.is_empty() {
+            crate::handlers::run(self, effects.jobs);
+        }
+        result
+    }
+
+    /// A panic under the lock would be a defect of the core; other links still get served.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn received(&mut self, link: LinkId, bytes: &[u8], now: Instant) {
+        let Some(io) = self.links.get_mut(link) else { return };
+        if io.closing.is_some() {
+            return;
+        }
+        if io.tail.is_empty() {
+            let scratch = &mut self.scratch;
+            if scratch.capacity() < bytes.len() {
+                scratch.reserve(bytes.len().max(SCRATCH_BYTES));
+            }
+            scratch.extend_from_slice(bytes);
+            self.node.handle_received(link, scratch, now, &mut self.out);
+            if !scratch.is_empty() {
+                io.tail.extend_from_slice(scratch);
+                scratch.clear();
+            }
+        } else {
+            io.tail.extend_from_slice(bytes);
+            self.node.handle_received(link, &mut io.tail, now, &mut self.out);
+            if io.tail.is_empty() {
+                io.tail = BytesMut::new();
+            }
+        }
+    }
+
+    /// Turns outputs into effects until there are none.
+    fn apply(&mut self, effects: &mut Effects, now: Instant) {
+        let mut changed = false;
+        let mut out = std::mem::take(&mut self.out);
+        for output in out.drain() {
+            match output {
+                Output::Transmit { link, frame } => self.queue(link, frame, &mut effects.wakes),
+                Output::Close { link, reason } => {
+                    if let Some(io) = self.links.get_mut(link) {
+                        io.closing = Some(reason);
+                        effects.wakes.extend(io.waker.take());
+                    }
+                }
+                Output::Deliver(delivery) => self.deliver(delivery, effects, now),
+                Output::Event(event) => {
+                    changed = true;
+                    self.listeners.publish(&event, &mut effects.wakes);
+                }
+                Output::Open(open) => {
+                    self.dials.push_back(open);
+                    effects.wakes.extend(self.dial_waker.take());
+                }
+                Output::Mail(_) => debug_assert!(false, "a node of one shard writes no mail"),
+                _ => debug_assert!(false, "an output this shell does not know"),
+            }
+        }
+        self.out = out;
+        if changed {
+            effects.wakes.append(&mut self.change_wakers);
+        }
+        let next = self.node.poll_timeout();
+        let earlier = next.is_some_and(|next| self.timer.armed.is_none_or(|armed| next < armed));
+        if earlier {
+            effects.wakes.extend(self.timer.waker.take());
+        }
+    }
+
+    fn queue(&mut self, link: LinkId, frame: Bytes, wakes: &mut Vec<Waker>) {
+        if let Some(io) = self.links.get_mut(link) {
+            io.queued_bytes += frame.len();
+            io.queue.push_back(frame);
+            wakes.extend(io.waker.take());
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery, effects: &mut Effects, now: Instant) {
+        match delivery {
+            Delivery::Answer { call, answer } => {
+                self.waiting.answer(call, answer, &mut effects.wakes);
+            }
+            Delivery::Request(call) => effects.jobs.push(self.handlers.job(call, now)),
+            Delivery::Cancelled { call } => self.handlers.abort(call),
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({})", self.id)
+    }
+}
+
+const OUTPUTS_USUAL: usize = 256;
+/// Bytes taken at a time for frames on their way through.
+const SCRATCH_BYTES: usize = 64 << 10;

@@ -1,0 +1,92 @@
+//! A caller in a few lines.
+
+use crate::home::ConnectError;
+use crate::node::{Node, NodeConfig};
+use bytes::Bytes;
+use relay_core::{Answer, CallError, ErrorCode, Executed, Role};
+use relay_driver::{CallRequest, Endpoint};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::fmt;
+use std::time::Duration;
+
+/// A caller with a link to a Main.
+#[derive(Clone, Debug)]
+pub struct Client {
+    node: Node,
+}
+
+/// Why a call gave no result.
+#[derive(Clone, Debug)]
+pub enum CallFailure {
+    /// The service answered with an error object of its own.
+    Application(Box<RawValue>),
+    /// A relay could not get an answer from the service.
+    Relay(CallError),
+}
+
+impl Client {
+    /// Connects to the Main at `address` and waits up to ten seconds for it.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the address cannot be used or the Main does not accept.
+    pub async fn connect(address: &str) -> Result<Self, ConnectError> {
+        let mut config = NodeConfig::new(Role::Caller);
+        config.upstreams = vec![Endpoint::parse(address).map_err(ConnectError::Address)?];
+        let node = Node::start(config).map_err(ConnectError::Start)?;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, node.connected()).await;
+        connected.map_err(|_| ConnectError::NotYet)?;
+        Ok(Self { node })
+    }
+
+    /// Calls `method` of any instance of `service`.
+    ///
+    /// # Errors
+    /// [`CallFailure`] with the service's own error, or with the relay's and its outcome.
+    pub async fn call<R: DeserializeOwned>(
+        &self,
+        service: &str,
+        method: &str,
+        params: &(impl Serialize + ?Sized + Sync),
+    ) -> Result<R, CallFailure> {
+        let refuse = |code, error: serde_json::Error, executed| {
+            let error = CallError::new(code, self.node.id().as_str(), error.to_string());
+            CallFailure::Relay(error.with_executed(executed))
+        };
+        let body = serde_json::to_vec(params)
+            .map_err(|error| refuse(ErrorCode::BadParams, error, Executed::No))?;
+        let answer = self.node.call(CallRequest::new(service, method, body)).await;
+        match answer.map_err(CallFailure::Relay)? {
+            Answer::Result(body) => {
+                let body = if body.is_empty() { Bytes::from_static(b"null") } else { body };
+                serde_json::from_slice(&body)
+                    .map_err(|error| refuse(ErrorCode::BadResponse, error, Executed::Yes))
+            }
+            Answer::ApplicationError(body) => Err(match serde_json::from_slice(&body) {
+                Ok(object) => CallFailure::Application(object),
+                Err(error) => refuse(ErrorCode::BadResponse, error, Executed::Yes),
+            }),
+            Answer::Failed(error) => Err(CallFailure::Relay(*error)),
+        }
+    }
+
+    /// The node behind it: for calls with options, and for events.
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl fmt::Display for CallFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Application(object) => write!(f, "the service answered: {object}"),
+            Self::Relay(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CallFailure {}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

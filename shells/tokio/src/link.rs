@@ -1,0 +1,151 @@
+//! One task for each link: it reads what has come, writes what is queued, and sleeps.
+
+use bytes::Bytes;
+use relay_core::{CloseReason, LinkId};
+use relay_driver::{Engine, WriteOrder};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Bytes in and out of one connection.
+pub(crate) trait Transport: Unpin {
+    /// Hands the next bytes to `take`; false at the end of the connection.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<bool>>;
+
+    /// Writes frames off the front of `queue` until it is empty and everything is flushed.
+    /// Returns the bytes of the frames that were taken since the last call that was ready.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut VecDeque<Bytes>,
+    ) -> Poll<io::Result<()>>;
+
+    /// Ends the connection in good order.
+    fn poll_close(&mut self, reason: CloseReason, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Drives a link until its connection ends.
+pub(crate) async fn drive<T: Transport>(engine: Arc<Engine>, link: LinkId, transport: T) {
+    let mut running = Running {
+        engine,
+        link,
+        transport,
+        queue: VecDeque::new(),
+        unflushed: 0,
+        backlog: 0,
+        closing: None,
+    };
+    let ended = poll_fn(|cx| running.poll(cx)).await;
+    let detail = match ended {
+        Ok(Some(reason)) => {
+            // A peer that does not read must not keep the connection for ever.
+            let Running { transport, queue, .. } = &mut running;
+            let close = poll_fn(|cx| {
+                if transport.poll_send(cx, queue)?.is_pending() {
+                    return Poll::Pending;
+                }
+                transport.poll_close(reason, cx)
+            });
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
+            String::new()
+        }
+        Ok(None) => String::from("the connection was closed"),
+        Err(error) => error.to_string(),
+    };
+    running.engine.closed(running.link, &detail);
+}
+
+struct Running<T> {
+    engine: Arc<Engine>,
+    link: LinkId,
+    transport: T,
+    queue: VecDeque<Bytes>,
+    /// Bytes taken from the engine and not yet reported as written.
+    unflushed: usize,
+    /// Bytes that waited in the engine when it was last asked.
+    backlog: usize,
+    closing: Option<CloseReason>,
+}
+
+impl<T: Transport> Running<T> {
+    /// Ready when the connection has ended, or when the node wants it to end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<CloseReason>>> {
+        let mut reads = 0;
+        loop {
+            let wrote = self.poll_write(cx)?;
+            if self.closing.is_some() {
+                return Poll::Ready(Ok(self.closing));
+            }
+            // A peer that does not read its answers is not read from either.
+            if wrote.is_pending() && self.unflushed + self.backlog > READ_STOP_BYTES {
+                return Poll::Pending;
+            }
+            let mut idle = false;
+            while !idle {
+                if reads == READS_PER_TURN {
+                    // Others get their turn before this link reads more.
+                    cx.waker().wake_by_ref();
+                    break;
+                }
+                reads += 1;
+                let (engine, link) = (&self.engine, self.link);
+                let mut take = |bytes: &[u8]| engine.received(link, bytes);
+                match self.transport.poll_receive(cx, &mut take)? {
+                    Poll::Ready(true) => {}
+                    Poll::Ready(false) => return Poll::Ready(Ok(None)),
+                    Poll::Pending => idle = true,
+                }
+            }
+            // What was read may have queued answers for this very link.
+            let wrote_more = self.poll_write(cx)?;
+            if self.closing.is_some() {
+                return Poll::Ready(Ok(self.closing));
+            }
+            if idle || reads == READS_PER_TURN || wrote_more.is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Writes until nothing is queued (pending on the queue) or the connection takes no more.
+    /// Ready only when the node closed the link.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        loop {
+            if self.unflushed > 0 {
+                match self.transport.poll_send(cx, &mut self.queue)? {
+                    Poll::Ready(()) => {
+                        self.backlog = self.engine.flushed(self.link, self.unflushed);
+                        self.unflushed = 0;
+                    }
+                    Poll::Pending => return Ok(Poll::Pending),
+                }
+            }
+            match self.engine.poll_writes(self.link, &mut self.queue, WRITE_BYTES, cx) {
+                Poll::Ready(WriteOrder::Write) => {
+                    self.unflushed = self.queue.iter().map(Bytes::len).sum();
+                }
+                Poll::Ready(WriteOrder::Close(reason)) => {
+                    self.closing = Some(reason);
+                    return Ok(Poll::Ready(()));
+                }
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+    }
+}
+
+/// Bytes handed to the connection at a time.
+const WRITE_BYTES: usize = 256 << 10;
+/// Unwritten bytes beyond which a link is not read from.
+const READ_STOP_BYTES: usize = 1 << 20;
+/// Reads before other tasks get their turn.
+const READS_PER_TURN: usize = 32;
+/// Time for the last bytes of a link that is being closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,0 +1,307 @@
+//! A running node: tasks for its timer, its dials and its links around one engine.
+
+use crate::dial;
+use crate::link::drive;
+use crate::tcp::Tcp;
+use crate::websocket::WebSocket;
+use bytes::Bytes;
+use relay_core::{
+    Answer, CallError, Config, DialId, HandshakeError, Identity, Limits, LimitsInvalid,
+    NameInvalid, NodeId, Role, Side, Stats,
+};
+use relay_driver::{
+    CallRequest, Endpoint, Engine, EventStream, RegistryView, Service, TimerChange,
+};
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// A handle on a running node: a Main, a Home or a caller. Cheap to clone; the node ends with the
+/// runtime, or by [`Node::shutdown`].
+#[derive(Clone, Debug)]
+pub struct Node {
+    engine: Arc<Engine>,
+    role: Role,
+}
+
+/// What a node is called, belongs to and connects to.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// What the node is.
+    pub role: Role,
+    /// Its id; derived from the key when there is none.
+    pub node_id: Option<String>,
+    /// Its secret key; a fresh random one when there is none.
+    pub secret_key: Option<[u8; 32]>,
+    /// The federation it belongs to.
+    pub cluster: String,
+    /// The secret shown when dialling, and asked for when accepting.
+    pub token: Option<String>,
+    /// Bounds and periods.
+    pub limits: Limits,
+    /// Mains to dial.
+    pub upstreams: Vec<Endpoint>,
+    /// What the node says its address is.
+    pub address: String,
+}
+
+/// Why a node could not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The node id breaks the naming rules.
+    NodeId(NameInvalid),
+    /// The node id belongs to another key.
+    Identity(HandshakeError),
+    /// The cluster name breaks the naming rules.
+    Cluster,
+    /// A limit is out of range.
+    Limits(LimitsInvalid),
+    /// The system gives no random bytes.
+    Entropy,
+}
+
+impl NodeConfig {
+    /// A node with a random key, default limits and nobody to dial.
+    #[must_use]
+    pub fn new(role: Role) -> Self {
+        Self {
+            role,
+            node_id: None,
+            secret_key: None,
+            cluster: String::from("default"),
+            token: None,
+            limits: Limits::default(),
+            upstreams: Vec::new(),
+            address: String::new(),
+        }
+    }
+}
+
+impl Node {
+    /// Starts a node on the tokio runtime of the caller.
+    ///
+    /// # Errors
+    /// [`StartError`] when the configuration cannot be used.
+    ///
+    /// # Panics
+    /// When called outside a tokio runtime.
+    pub fn start(config: NodeConfig) -> Result<Self, StartError> {
+        let role = config.role;
+        config.limits.validate().map_err(StartError::Limits)?;
+        if !relay_core::is_node_id(&config.cluster) {
+            return Err(StartError::Cluster);
+        }
+        let name = config.node_id.as_deref().map(NodeId::new).transpose();
+        let name = name.map_err(StartError::NodeId)?;
+        let key = config.secret_key.map_or_else(random, Ok)?;
+        let identity = Identity::new(&key, name).map_err(StartError::Identity)?;
+        let mut core = Config::new(role);
+        core.cluster = config.cluster;
+        core.token = config.token;
+        core.limits = config.limits;
+        let node = relay_core::Node::new(core, identity, random()?);
+        let runtime = tokio::runtime::Handle::current();
+        let spawner = Box::new(move |future| drop(runtime.spawn(future)));
+        let engine = Engine::new(node, config.address, spawner);
+        tokio::spawn(run_timer(Arc::downgrade(&engine)));
+        tokio::spawn(dial::run(Arc::downgrade(&engine)));
+        for upstream in &config.upstreams {
+            engine.dial(&upstream.to_string());
+        }
+        Ok(Self { engine, role })
+    }
+
+    /// The id of the node.
+    #[must_use]
+    pub fn id(&self) -> &NodeId {
+        self.engine.id()
+    }
+
+    /// What the node is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Calls a service and waits for the one answer. Dropping the future cancels the call.
+    ///
+    /// # Errors
+    /// A [`CallError`] with the outcome: whether the handler ran, and whether to try again.
+    pub async fn call(&self, request: CallRequest) -> Result<Answer, CallError> {
+        match self.engine.call(&request)?.await {
+            Answer::Failed(error) => Err(*error),
+            answer @ (Answer::Result(_) | Answer::ApplicationError(_)) => Ok(answer),
+        }
+    }
+
+    /// Offers a service to everyone.
+    ///
+    /// # Errors
+    /// A [`CallError`] when the name is invalid or a bound is reached.
+    pub fn register(&self, name: &str, service: Arc<dyn Service>) -> Result<(), CallError> {
+        self.engine.register(name, service)
+    }
+
+    /// Takes a service back. Tells whether it was offered.
+    #[must_use]
+    pub fn withdraw(&self, name: &str) -> bool {
+        self.engine.withdraw(name)
+    }
+
+    /// What the node knows of services and peers.
+    #[must_use]
+    pub fn registry(&self) -> RegistryView {
+        self.engine.registry()
+    }
+
+    /// Keeps a link to another Main from now on.
+    pub fn add_peer(&self, endpoint: &Endpoint) -> DialId {
+        self.engine.dial(&endpoint.to_string())
+    }
+
+    /// Stops keeping a link to a node or an address. Tells whether one was kept.
+    #[must_use]
+    pub fn remove_peer(&self, node_or_address: &str) -> bool {
+        self.engine.undial(node_or_address)
+    }
+
+    /// Whether a link that this node dialled is authenticated.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.engine.is_connected()
+    }
+
+    /// Waits until a link that this node dialled is authenticated.
+    pub async fn connected(&self) {
+        poll_fn(|cx| self.engine.poll_until(|node| node.control().is_connected(), cx)).await;
+    }
+
+    /// Events from now on.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.engine.events()
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// Whether the node is leaving.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.engine.is_draining()
+    }
+
+    /// Calls in flight: made here, served here, or passing through.
+    #[must_use]
+    pub fn calls_in_flight(&self) -> u32 {
+        self.engine.calls_in_flight()
+    }
+
+    /// Leaves in good order: refuses new calls, lets those in flight finish for up to `grace`,
+    /// says goodbye on every link and waits until that is written.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.engine.drain();
+        let finished = async {
+            while self.engine.calls_in_flight() > 0 {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(grace, finished).await;
+        self.engine.close_all();
+        let written = async {
+            while self.engine.connection_count() > 0 {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, written).await;
+    }
+
+    /// Takes over a connection whose upgrade to a WebSocket was answered. `read` are bytes that
+    /// came behind the request.
+    pub fn accept_websocket(&self, socket: TcpStream, read: Bytes) {
+        dial::prepare(&socket);
+        let Ok(link) = self.engine.open_link(Side::Accepted) else { return };
+        let engine = Arc::clone(&self.engine);
+        tokio::spawn(async move {
+            let socket = WebSocket::accept(socket, read).await;
+            drive(engine, link, socket).await;
+        });
+    }
+
+    /// Takes over a connection that carries bare frames.
+    pub fn accept_tcp(&self, socket: TcpStream) {
+        dial::prepare(&socket);
+        let Ok(link) = self.engine.open_link(Side::Accepted) else { return };
+        tokio::spawn(drive(Arc::clone(&self.engine), link, Tcp::new(socket)));
+    }
+}
+
+/// Wakes the engine whenever something is due, until it is gone.
+async fn run_timer(engine: Weak<Engine>) {
+    let sleep = tokio::time::sleep(Duration::ZERO);
+    let mut sleep = std::pin::pin!(sleep);
+    poll_fn(|cx| {
+        loop {
+            let Some(engine) = engine.upgrade() else { return Poll::Ready(()) };
+            match engine.poll_timer(cx) {
+                // Looked at once in a while all the same, to notice that the engine is gone.
+                TimerChange::Idle => {
+                    sleep.as_mut().reset(tokio::time::Instant::now() + TIMER_LOOK);
+                }
+                TimerChange::Sleep(pause) => {
+                    let pause = pause.min(TIMER_LOOK);
+                    sleep.as_mut().reset(tokio::time::Instant::now() + pause);
+                }
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+}
+
+fn random() -> Result<[u8; 32], StartError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| StartError::Entropy)?;
+    Ok(bytes)
+}
+
+impl fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeConfig")
+            .field("role", &self.role)
+            .field("node_id", &self.node_id)
+            .field("cluster", &self.cluster)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("upstreams", &self.upstreams)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NodeId(invalid) => invalid.fmt(f),
+            Self::Identity(error) => error.fmt(f),
+            Self::Cluster => f.write_str("a cluster name is 1 to 64 of a-z 0-9 . _ -"),
+            Self::Limits(invalid) => invalid.fmt(f),
+            Self::Entropy => f.write_str("the system gives no random bytes"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// How often a node that leaves looks whether it may.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+/// Time to write the goodbyes.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+const TIMER_LOOK: Duration = Duration::from_secs(60);
