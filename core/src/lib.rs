@@ -67,6 +67,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::wildcard_enum_match_arm, clippy::needless_pass_by_ref_mut)]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]

@@ -1,0 +1,6 @@
+//! Whole worlds, each with what must hold in it.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod leases;
+mod seeds;
+mod two_shards;

@@ -1,0 +1,12 @@
+//! A deterministic world for Relay: nodes, links, faults and oracles on one virtual clock.
+//!
+//! One seed decides everything: how bytes are cut and delayed, which connections break, who
+//! crashes, who calls whom. The same seed gives the same trace, so any failure is a number.
+
+mod checker;
+mod network;
+mod world;
+
+pub use checker::Verdict;
+pub use network::Faults;
+pub use world::{Report, World, WorldConfig, run};

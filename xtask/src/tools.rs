@@ -1,0 +1,158 @@
+//! The tools the checks need beyond a Rust toolchain: how to see whether they are here, and how to
+//! get them.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use crate::invocation::{Invocation, answers, root};
+
+/// Something a step cannot run without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    Rustfmt,
+    Clippy,
+    Nextest,
+    WasmTarget,
+    Python,
+    /// Takes minutes to build, so it is used when it is here and never installed.
+    Deny,
+}
+
+/// What came of looking for a tool.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Yes,
+    /// Missing, and the step is left out; the text says what would bring it back.
+    Skip(&'static str),
+}
+
+impl Tool {
+    /// Makes sure that the tool is here, installing it when it may.
+    pub(crate) fn ensure(self) -> Result<Found, String> {
+        if self.is_here() {
+            return Ok(Found::Yes);
+        }
+        let by_cargo_or_rustup = match self {
+            Self::Rustfmt => "rustup component add rustfmt",
+            Self::Clippy => "rustup component add clippy",
+            Self::WasmTarget => "rustup target add wasm32-unknown-unknown",
+            Self::Nextest => "cargo install cargo-nextest --locked",
+            Self::Python => return install_python().map(|()| Found::Yes),
+            Self::Deny => return Ok(Found::Skip("`cargo install cargo-deny --locked` adds it")),
+        };
+        install(Invocation::new(by_cargo_or_rustup))?;
+        if self.is_here() {
+            Ok(Found::Yes)
+        } else {
+            Err(format!("{self:?} was installed but is still not found: check PATH"))
+        }
+    }
+
+    fn is_here(self) -> bool {
+        match self {
+            Self::Rustfmt => answers("cargo", &["fmt", "--version"]),
+            Self::Clippy => answers("cargo", &["clippy", "--version"]),
+            Self::Nextest => answers("cargo", &["nextest", "--version"]),
+            Self::Deny => answers("cargo", &["deny", "--version"]),
+            Self::Python => answers("python3", &["--version"]),
+            Self::WasmTarget => has_standard_library("wasm32-unknown-unknown"),
+        }
+    }
+}
+
+/// The path of cargo-fuzz: the one on PATH, or one built into target/tools. It is not put on PATH,
+/// because cargo warns when an alias (`cargo fuzz`, see .cargo/config.toml) and a program on PATH
+/// have the same name.
+pub(crate) fn cargo_fuzz() -> Result<PathBuf, String> {
+    if answers("cargo-fuzz", &["fuzz", "--version"]) {
+        return Ok(PathBuf::from("cargo-fuzz"));
+    }
+    let folder = root().join("target/tools");
+    let program = folder.join("bin/cargo-fuzz");
+    if !program.is_file() {
+        install(
+            Invocation::new("cargo install cargo-fuzz --locked")
+                .env(&[("CARGO_INSTALL_ROOT", "@target/tools")]),
+        )?;
+    }
+    Ok(program)
+}
+
+/// Makes sure that rustup knows `channel`; without rustup, the compiler on PATH has to be that
+/// channel.
+pub(crate) fn toolchain(channel: &str) -> Result<(), String> {
+    if !answers("rustup", &["--version"]) {
+        let version = Command::new("rustc").arg("--version").output();
+        let is_channel = version.is_ok_and(|output| {
+            String::from_utf8_lossy(&output.stdout).contains(&format!("-{channel}"))
+        });
+        return if is_channel {
+            Ok(())
+        } else {
+            Err(format!("fuzzing needs a {channel} compiler; rustup (https://rustup.rs) gets it"))
+        };
+    }
+    if answers("rustup", &["run", channel, "rustc", "--version"]) {
+        return Ok(());
+    }
+    println!("-- {channel} is missing: rustup toolchain install {channel} --profile minimal");
+    let status = Command::new("rustup")
+        .args(["toolchain", "install", channel, "--profile", "minimal"])
+        .status()
+        .map_err(|error| format!("cannot run rustup: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("rustup could not install {channel}")) }
+}
+
+fn install(command: Invocation) -> Result<(), String> {
+    println!("-- installing: {command}");
+    if command.run()? {
+        Ok(())
+    } else {
+        Err(format!("`{command}` failed: run it by hand to see why"))
+    }
+}
+
+fn install_python() -> Result<(), String> {
+    if !answers("apt-get", &["--version"]) {
+        return Err(
+            "python3 is needed by the end-to-end tests: install it and try again".to_owned()
+        );
+    }
+    install(
+        Invocation::new("apt-get install --yes --no-install-recommends python3")
+            .env(&[("DEBIAN_FRONTEND", "noninteractive")]),
+    )
+}
+
+/// Asks the compiler, not rustup: distributions ship targets too.
+fn has_standard_library(target: &str) -> bool {
+    let probe = Command::new("rustc")
+        .args(["--target", target, "--print", "target-libdir"])
+        .current_dir(root())
+        .stderr(Stdio::null())
+        .output();
+    probe.is_ok_and(|output| {
+        let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        output.status.success() && path.is_dir()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_nobody_has_is_not_here() {
+        assert!(!has_standard_library("no-such-target"));
+    }
+
+    #[test]
+    fn the_toolchain_that_runs_this_test_has_its_own_library() {
+        let version = Command::new("rustc").arg("-vV").output().expect("rustc runs");
+        let text = String::from_utf8(version.stdout).expect("rustc prints text");
+        let host = text.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host line");
+        assert!(has_standard_library(host), "{host}");
+    }
+}
