@@ -1,4 +1,5 @@
 //! A Main, a Home and a caller in one process, over real sockets.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use relay_tokio::{CallFailure, Client, ErrorCode, Executed, Home, JsonError, Node, NodeConfig, Role};
 use serde_json::{Value, json};

@@ -1,0 +1,213 @@
+//! The flags and subcommands, as clap reads them. Values stay text: `config` checks them together
+//! with what files and the environment say, so that one message fits all sources.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Services that run anywhere, callable by name from everywhere.
+#[derive(Parser, Debug)]
+#[command(
+    name = "relay",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = RUN_EXAMPLES
+)]
+pub struct Cli {
+    /// What to do; without it a node runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The settings of the node.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The client tools.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Start a Main and two Homes in one process and print what to try
+    Demo(DemoArgs),
+    /// Call a method of a service and print its result
+    Call(CallArgs),
+    /// List the services that a node knows
+    Services(ServicesArgs),
+    /// Print the completion script of a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The flags of a node. Each overrides the environment, which overrides the file.
+#[derive(Args, Clone, PartialEq, Eq, Debug, Default)]
+pub struct RunArgs {
+    /// Program in Rhai whose functions become a service (file.rhai)
+    pub program: Option<PathBuf>,
+    /// Be a Main: listen for Homes, peers and callers
+    #[arg(long)]
+    pub server: bool,
+    /// Be a Home: dial this Main (ws://HOST:PORT, tcp://HOST:PORT)
+    #[arg(long, value_name = "URL")]
+    pub connect: Option<String>,
+    /// Other Mains to federate with
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub peers: Vec<String>,
+    /// One more Main to federate with (can be repeated)
+    #[arg(long, value_name = "URL")]
+    pub add_peer: Vec<String>,
+    /// Offer a service, as in blog=http://127.0.0.1:9000/rpc or echo=exec:./echo (can be repeated)
+    #[arg(long, value_name = "NAME=SPEC")]
+    pub service: Vec<String>,
+    /// Configuration file (TOML); $RELAY_CONFIG names one too
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Port of the HTTP and WebSocket listener; 0 takes any free one [default: 8080]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub port: Option<String>,
+    /// Address of the HTTP and WebSocket listener [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    pub host: Option<String>,
+    /// IP:PORT of the HTTP and WebSocket listener; lets a Home listen too
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// IP:PORT of a listener for relay links over plain TCP
+    #[arg(long, value_name = "ADDR")]
+    pub listen_tcp: Option<String>,
+    /// Name of this node [default: 16 hex digits derived from its key]
+    #[arg(long, value_name = "ID")]
+    pub node_id: Option<String>,
+    /// main or home; otherwise detected from --server and --connect
+    #[arg(long, value_name = "main|home")]
+    pub node_type: Option<String>,
+    /// Name of the federation; only nodes of the same one connect [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// File with the token that nodes show each other
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<String>,
+    /// File with the secret key of this node; made when it is missing
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<String>,
+    /// Do not serve the registry over HTTP
+    #[arg(long)]
+    pub disable_registry: bool,
+    /// Origins that browsers may call from: a list, '*', or 'off'
+    #[arg(long, value_name = "ORIGINS")]
+    pub cors: Option<String>,
+    /// Add a header to each HTTP response, as in 'X-Frame-Options: DENY' (can be repeated)
+    #[arg(long, value_name = "K: V")]
+    pub header: Vec<String>,
+    /// Form of the log lines [default: text]
+    #[arg(long, value_name = "text|json")]
+    pub log_format: Option<String>,
+    /// What to log: error, warn, info, debug, trace, or a filter as in relay=debug
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// Listen on a public address although nothing here encrypts
+    #[arg(long)]
+    pub insecure_public: bool,
+    /// How long calls in flight may take after a stop signal [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub shutdown_grace: Option<String>,
+    /// Print each setting with its source, then stop
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// The flags of `relay call`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = CALL_EXAMPLES)]
+pub struct CallArgs {
+    /// The method, as SERVICE.METHOD or NODE.SERVICE.METHOD
+    #[arg(value_name = "SERVICE.METHOD")]
+    pub target: String,
+    /// Parameters: a JSON object or array, key=value pairs, or - to read JSON from the input
+    #[arg(allow_negative_numbers = true)]
+    pub params: Vec<String>,
+    /// The Main to ask
+    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080")]
+    pub connect: String,
+    /// The node to call, as ID or ID@MAIN; otherwise the Main picks an instance
+    #[arg(long, value_name = "ID")]
+    pub node: Option<String>,
+    /// How long to wait, connecting included
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub timeout: String,
+    /// Calling twice does no harm: the Main may try another instance
+    #[arg(long)]
+    pub idempotent: bool,
+    /// Print the result byte for byte, even on a terminal
+    #[arg(long)]
+    pub raw: bool,
+    /// Name of the federation
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub cluster: String,
+    /// File with the token that the Main asks for
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// The flags of `relay services`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = SERVICES_EXAMPLES)]
+pub struct ServicesArgs {
+    /// The node to ask
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub connect: String,
+    /// Print the answer of the node as it came
+    #[arg(long)]
+    pub json: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub timeout: String,
+}
+
+/// The flags of `relay demo`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = DEMO_EXAMPLES)]
+pub struct DemoArgs {
+    /// Port of the Main; another one is taken when it is in use
+    #[arg(long, value_name = "N", default_value_t = 8080)]
+    pub port: u16,
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  relay demo                                          a Main and two Homes to play with
+  relay --server                                      a Main on 127.0.0.1:8080
+  relay blog.rhai --connect ws://localhost:8080       a Home that offers a program
+  relay --connect ws://localhost:8080 --service blog=http://127.0.0.1:9000/rpc
+  relay --server --node-id relay-b --port 8081 --peers ws://localhost:8080
+  relay call blog.get_posts                           call it from anywhere
+
+A single dash before a long flag works too: relay -server -node-type main -port 8080
+Settings come from --config FILE or $RELAY_CONFIG, then from the environment
+(http.port is RELAY_HTTP__PORT), then from flags; relay --print-config lists them all.";
+
+const CALL_EXAMPLES: &str = "\
+Examples:
+  relay call counter.increment by=5
+  relay call echo.echo '{\"text\":\"hello\"}'
+  relay call --connect ws://relay.example.com:8080 --timeout 10s blog.get_posts
+  relay call alice.home.counter.get
+  echo '[1,2]' | relay call echo.echo -
+
+Exit code 0: the result is on the standard output. 1: the call failed. 2: wrong command line.";
+
+const SERVICES_EXAMPLES: &str = "\
+Examples:
+  relay services
+  relay services --connect http://relay.example.com:8080
+  relay services --json";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  relay demo
+  relay demo --port 9000";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  relay completions bash > ~/.local/share/bash-completion/completions/relay
+  relay completions zsh > ~/.zfunc/_relay
+  relay completions fish > ~/.config/fish/completions/relay.fish";

@@ -1,0 +1,198 @@
+//! `relay`: runs a node until it is told to stop.
+
+mod events;
+mod gateway;
+mod offers;
+mod signals;
+
+pub(super) use gateway::{Listening, bind, serve};
+pub(super) use signals::StopSignals;
+
+use super::block_on;
+use crate::cli::{Failure, RunArgs, print};
+use crate::config::{self, Config, Environment, NodeType};
+use crate::hosts::Program;
+use crate::log::{self, LogWriter};
+use relay_tokio::{Endpoint, Node, NodeConfig};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Runs a node until a signal stops it.
+///
+/// # Errors
+/// [`Failure`] when the settings are wrong or the node cannot start.
+pub fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let config = Config::load(args, &Environment::of_process())?;
+    if args.print_config {
+        return print(&config.listing());
+    }
+    let Some(node_type) = config.node_type()? else { return Ok(say_what_to_try(args)) };
+    let program = offers::load_program(config.node.program.as_deref())?;
+    let log = log::start(&config.log)?;
+    block_on(run(config, node_type, program, &log))
+}
+
+async fn run(
+    config: Config,
+    node_type: NodeType,
+    program: Option<Program>,
+    log: &LogWriter,
+) -> Result<ExitCode, Failure> {
+    let mut signals = StopSignals::install()?;
+    let running = tokio::select! {
+        running = Running::start(&config, node_type, program) => running?,
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
+    signals.next().await;
+    let grace = config.node.shutdown_grace;
+    tracing::info!(grace = %config::duration_text(grace), "stopping; a second signal stops at once");
+    tokio::select! {
+        () = running.stop(grace) => tracing::info!("stopped"),
+        () = signals.next() => {
+            tracing::warn!("stopped at once");
+            log.flush();
+            return Ok(ExitCode::from(SECOND_SIGNAL));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A node with its listeners and its services.
+struct Running {
+    node: Node,
+    gateway: Option<Listening>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    async fn start(
+        config: &Config,
+        node_type: NodeType,
+        program: Option<Program>,
+    ) -> Result<Self, Failure> {
+        let http = match node_type {
+            NodeType::Home if !config.http.is_home_listening => None,
+            NodeType::Main | NodeType::Home => Some(bind(config.http.address).await?),
+        };
+        let tcp = match config.node.listen_tcp {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let listening = http.as_ref().map(|(_, address)| *address);
+        let gateway_settings = gateway::settings(config)?;
+        let node = start_node(config, node_type, listening)?;
+        announce(&node, config, node_type, listening);
+        let mut tasks = vec![tokio::spawn(events::log_events(node.clone()))];
+        offers::open(config, program, &node).await?;
+        for peer in &config.node.peers {
+            tracing::info!(peer = %peer, "adding peer");
+            node.add_peer(peer);
+        }
+        let gateway = match http {
+            Some((listener, _)) => Some(serve(&node, gateway_settings, listener)?),
+            None => None,
+        };
+        if let Some((listener, address)) = tcp {
+            tracing::info!("TCP endpoint: tcp://{address}");
+            tasks.push(tokio::spawn(gateway::accept_tcp(node.clone(), listener)));
+        }
+        if let Some(main) = &config.node.connect {
+            tasks.push(tokio::spawn(log_connected(node.clone(), main.clone())));
+        }
+        let address = listening.map(|address| address.to_string()).unwrap_or_default();
+        tracing::info!(node_id = %node.id(), address, "ready");
+        Ok(Self { node, gateway, tasks })
+    }
+
+    /// Closes the listeners, then lets the calls in flight finish for at most `grace`.
+    async fn stop(self, grace: Duration) {
+        if let Some(gateway) = &self.gateway {
+            gateway.close();
+        }
+        self.tasks.iter().for_each(JoinHandle::abort);
+        let until = Instant::now() + grace;
+        self.node.shutdown(grace).await;
+        if let Some(gateway) = self.gateway {
+            gateway.finish(until.max(Instant::now() + FLUSH_MIN)).await;
+        }
+    }
+}
+
+fn start_node(
+    config: &Config,
+    node_type: NodeType,
+    listening: Option<SocketAddr>,
+) -> Result<Node, Failure> {
+    let node = &config.node;
+    let mut settings = NodeConfig::new(node_type.role());
+    settings.node_id.clone_from(&node.id);
+    settings.secret_key = node.key_file.as_deref().map(config::secret_key).transpose()?;
+    settings.token = node.token_file.as_deref().map(config::read_token).transpose()?;
+    settings.cluster.clone_from(&node.cluster);
+    settings.limits = config.limits.clone();
+    settings.upstreams = node.connect.iter().cloned().collect();
+    settings.address = match (&node.address, listening) {
+        (Some(address), _) => address.clone(),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => String::new(),
+    };
+    Node::start(settings).map_err(|error| Failure::work(format!("cannot start the node: {error}")))
+}
+
+fn announce(node: &Node, config: &Config, node_type: NodeType, listening: Option<SocketAddr>) {
+    let (id, cluster) = (node.id(), &config.node.cluster);
+    match (node_type, &config.node.id) {
+        (NodeType::Main, None) => {
+            tracing::info!(node_id = %id, %cluster, "Starting as Main Relay with auto-generated node ID");
+        }
+        (NodeType::Home, None) => {
+            tracing::info!(node_id = %id, %cluster, "Starting as Home Relay with auto-generated node ID");
+        }
+        (NodeType::Main, Some(_)) => {
+            tracing::info!(node_id = %id, %cluster, "Starting as Main Relay with node ID");
+        }
+        (NodeType::Home, Some(_)) => {
+            tracing::info!(node_id = %id, %cluster, "Starting as Home Relay with node ID");
+        }
+    }
+    tracing::info!("WebSocket P2P system started for node {id}");
+    if let Some(address) = listening {
+        tracing::info!("WebSocket P2P endpoint: ws://{address}/ws/p2p");
+    }
+}
+
+async fn log_connected(node: Node, main: Endpoint) {
+    tracing::info!(%main, "connecting to the Main Relay");
+    node.connected().await;
+    tracing::info!(%main, "connected to the Main Relay");
+}
+
+/// Without anything to run: what to try. Exit code 2, as nothing was started.
+fn say_what_to_try(args: &RunArgs) -> ExitCode {
+    if *args != RunArgs::default() {
+        return Failure::usage("nothing says whether this node is a Main or a Home")
+            .with_hint("add --server to be a Main, or --connect ws://HOST:PORT to be a Home")
+            .report();
+    }
+    // With nobody reading, the exit code is all that is left to say.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), WHAT_TO_TRY.as_bytes());
+    ExitCode::from(2)
+}
+
+const WHAT_TO_TRY: &str = "\
+Relay makes a service that runs anywhere callable by name from everywhere.
+
+Try one of:
+  relay demo        a Main and two Homes in one process, with commands to paste
+  relay --server    a Main on 127.0.0.1:8080
+
+relay --help explains the rest.
+";
+
+/// Answers that are ready get at least this long to be written.
+const FLUSH_MIN: Duration = Duration::from_millis(250);
+/// The exit code of a process that a second signal stopped.
+const SECOND_SIGNAL: u8 = 130;

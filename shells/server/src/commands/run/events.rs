@@ -1,0 +1,45 @@
+//! What happens in the node, as log lines with one field for each fact.
+
+use relay_tokio::{Event, Node};
+
+/// Logs each event of `node` until the node is gone.
+pub(super) async fn log_events(node: Node) {
+    let mut events = node.events();
+    while let Some(event) = events.next().await {
+        log_event(&event);
+    }
+}
+
+fn log_event(event: &Event) {
+    match event {
+        Event::LinkUp { node, role, session, .. } => {
+            let session = u128::from_be_bytes(*session);
+            let session = format_args!("{session:032x}");
+            tracing::info!(peer = %node, role = role.name(), %session, "link up");
+        }
+        Event::LinkDown { node, reason, detail, link } => match node {
+            Some(node) => tracing::info!(peer = %node, %reason, detail, "link down"),
+            // Anyone can cause these: at the default level a stranger could fill the log.
+            None => tracing::debug!(?link, %reason, detail, "link down before authentication"),
+        },
+        Event::Goodbye { node, reason, message, .. } => {
+            tracing::info!(peer = %node, %reason, said = message, "the peer says goodbye");
+        }
+        Event::DialAgain { address, pause_ms, .. } => {
+            tracing::warn!(%address, pause_ms, "no link; dialling again after the pause");
+        }
+        Event::ServiceUp { service, node } => {
+            tracing::info!(%service, %node, "service up");
+        }
+        Event::ServiceDown { service, node, why } => {
+            tracing::info!(%service, %node, ?why, "service down");
+        }
+        Event::RegistrationRefused { service, code, message } => {
+            tracing::error!(service, %code, said = message, "the Main refused a service");
+        }
+        Event::StrayAnswer { link, label } => {
+            tracing::warn!(?link, label, "a peer answered a call that it was never asked");
+        }
+        other => tracing::info!(event = ?other, "node event"),
+    }
+}

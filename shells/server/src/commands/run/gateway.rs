@@ -1,0 +1,122 @@
+//! The listeners of a node: HTTP and WebSocket through the gateway, relay links over plain TCP.
+
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::http::{Cors, Gateway, GatewayConfig, OriginInvalid};
+use relay_tokio::Node;
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// A gateway that accepts connections until it is closed.
+pub(crate) struct Listening {
+    close: std::cell::Cell<Option<oneshot::Sender<()>>>,
+    task: JoinHandle<()>,
+}
+
+impl Listening {
+    /// Accepts no more connections.
+    pub(crate) fn close(&self) {
+        drop(self.close.take());
+    }
+
+    /// Waits for the open connections, at most until `until`.
+    pub(crate) async fn finish(self, until: Instant) {
+        self.close();
+        let mut task = self.task;
+        if tokio::time::timeout_at(until, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
+
+/// Listens on `address` and tells the address it got, which differs for port 0.
+pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let failed = |error: std::io::Error| {
+        let failure = Failure::work(format!("cannot listen on {address}: {error}"));
+        let hints = [
+            (ErrorKind::AddrInUse, "another process listens there: choose another port, or 0"),
+            (ErrorKind::PermissionDenied, "ports below 1024 need privileges: choose one above"),
+            (ErrorKind::AddrNotAvailable, "this machine has no such address"),
+        ];
+        match hints.iter().find(|(kind, _)| *kind == error.kind()) {
+            Some((_, hint)) => failure.with_hint(*hint),
+            None => failure,
+        }
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Serves the gateway of `node` on `listener`.
+pub(crate) fn serve(
+    node: &Node,
+    settings: GatewayConfig,
+    listener: TcpListener,
+) -> Result<Listening, Failure> {
+    let gateway = Gateway::new(node.clone(), settings)
+        .map_err(|error| Failure::usage(format!("the settings of http do not fit: {error}")))?;
+    let gateway = Arc::new(gateway);
+    let (close, closed) = oneshot::channel::<()>();
+    let task = tokio::spawn(async move {
+        gateway.serve(listener, async move { drop(closed.await) }).await;
+    });
+    Ok(Listening { close: std::cell::Cell::new(Some(close)), task })
+}
+
+/// What the settings say about the gateway.
+pub(super) fn settings(config: &Config) -> Result<GatewayConfig, Failure> {
+    let http = &config.http;
+    let refused = |key: &str, why: &dyn fmt::Display| Failure::usage(format!("{key}: {why}"));
+    let cors = if http.enable_cors {
+        Cors::list(&http.cors_origins, false)
+            .map_err(|error| refused("http.cors_origins", &error))?
+    } else {
+        Cors::off()
+    };
+    let allowed_origins = http.link_origins.iter().map(|origin| origin.parse());
+    Ok(GatewayConfig {
+        address: config.node.address.clone().unwrap_or_default(),
+        cors,
+        headers: http.headers.clone().into_iter().collect(),
+        allowed_origins: allowed_origins
+            .collect::<Result<_, _>>()
+            .map_err(|error: OriginInvalid| refused("http.link_origins", &error))?,
+        enable_registry: config.registry.enable,
+        read_timeout: http.read_timeout,
+        write_timeout: http.write_timeout,
+        head_timeout: http.head_timeout,
+        idle_timeout: http.idle_timeout,
+        shutdown_grace: config.node.shutdown_grace,
+        body_bytes_max: http.body_bytes_max,
+        batch_bytes_max: http.batch_bytes_max,
+        connections_max: http.connections_max,
+    })
+}
+
+/// Hands each connection to the node.
+pub(crate) async fn accept_tcp(node: Node, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                // The link works without it, only slower.
+                drop(socket.set_nodelay(true));
+                node.accept_tcp(socket);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a TCP connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Pause after a failed accept: out of descriptors, trying again at once would only burn the core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

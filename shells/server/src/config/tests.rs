@@ -1,0 +1,203 @@
+use super::*;
+use crate::cli::{Parsed, parse};
+use std::path::Path;
+
+#[test]
+fn each_layer_overrides_the_one_below() {
+    let file =
+        File::new("layers", "[http]\nport = 1001\nhost = \"127.0.0.2\"\n[node]\nid = \"f\"\n");
+    let environment = [("RELAY_HTTP__PORT", "1002"), ("RELAY_NODE__CLUSTER", "e")];
+    let only_file = load(&["--config", file.path()], &[]).expect("file");
+    assert_eq!(only_file.http.address.to_string(), "127.0.0.2:1001");
+    let with_environment = load(&["--config", file.path()], &environment).expect("environment");
+    assert_eq!(with_environment.http.address.to_string(), "127.0.0.2:1002");
+    let all = load(&["--config", file.path(), "--port", "1003"], &environment).expect("flags");
+    assert_eq!(all.http.address.to_string(), "127.0.0.2:1003");
+    assert_eq!(all.node.id.as_deref(), Some("f"));
+    assert_eq!(all.node.cluster, "e");
+
+    let listing = all.listing();
+    for line in [
+        String::from("port = 1003  # flag --port"),
+        format!("host = \"127.0.0.2\"  # file {}", file.path()),
+        String::from("cluster = \"e\"  # environment RELAY_NODE__CLUSTER"),
+        String::from("ttl = \"10m\"  # default"),
+    ] {
+        assert!(listing.lines().any(|got| got == line), "{line}\n{listing}");
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    let config = load(&[], &[]).expect("defaults");
+    assert_eq!(config.http.address.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.http.read_timeout, Duration::from_secs(15));
+    assert_eq!(config.http.write_timeout, Duration::from_secs(15));
+    assert_eq!(config.registry.discovery_interval, Duration::from_secs(30));
+    assert!(config.registry.enable && config.http.enable_cors);
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.node.shutdown_grace, Duration::from_secs(10));
+    assert!(config.node_type().expect("nothing contradicts").is_none());
+}
+
+#[test]
+fn the_listing_is_a_file_that_says_the_same() {
+    let flags = ["--server", "--service", "a=http://127.0.0.1:1/", "--header", "X-A: \"b\" \\ c"];
+    let listing = load(&flags, &[("RELAY_LIMITS__TTL", "7")]).expect("flags").listing();
+    let file = File::new("listing", &listing);
+    let again = load(&["--config", file.path()], &[]).expect(&listing);
+    assert_eq!(again.services.iter().map(ServiceSpec::name).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(again.http.headers.get("X-A").map(String::as_str), Some("\"b\" \\ c"));
+    assert_eq!((again.limits.ttl, again.node.is_server), (7, true));
+}
+
+#[test]
+fn a_refusal_names_key_source_value_and_what_is_allowed() {
+    let file = File::new("refusal", "[http]\nport = 99999\n");
+    let failure = load(&["--config", file.path()], &[]).err().expect("too large");
+    let wanted = format!(
+        "http.port = \"99999\" (file {}) is not allowed: must be a port, 0 to 65535",
+        file.path()
+    );
+    assert_eq!((failure.message(), failure.exit_code()), (wanted.as_str(), 2));
+
+    for (flags, environment, parts) in [
+        (&["--port", "-1"][..], &[][..], &["http.port", "flag --port", "\"-1\""][..]),
+        (&["--node-id", "A b"], &[], &["node.id", "flag --node-id", "a-z"]),
+        (&["--node-type", "hub"], &[], &["node.type", "main or home"]),
+        (&["--log", "loud"], &[], &["log.level", "flag --log", "trace"]),
+        (&["--cors", "evil"], &[], &["http.cors_origins", "flag --cors", "https://"]),
+        (&["--header", "X-A: ü"], &[], &["http.headers.X-A", "flag --header"]),
+        (&["--service", "a.b=http://x"], &[], &["services.a.b", "flag --service"]),
+        (&["--service", "a=ftp://x"], &[], &["services.a (flag --service)", "no kind of service"]),
+        (&["--service", "a=http://x", "--service", "a=http://y"], &[], &["twice"]),
+        (&["--connect", "ws://a b"], &[], &["node.connect", "flag --connect", "ws://"]),
+        (&["--listen", "8080"], &[], &["--listen"]),
+        (&[], &[("RELAY_LOG", "loud")], &["log.level", "environment RELAY_LOG"]),
+        (&[], &[("RELAY_HTTP__READ_TIMEOUT", "15")], &["RELAY_HTTP__READ_TIMEOUT", "15s"]),
+        (&[], &[("RELAY_LIMITS__FRAME_BYTES_MAX", "1")], &["limits.frame_bytes_max", "1024"]),
+        (&[], &[("RELAY_LIMITS__IDLE_TIMEOUT", "1s")], &["limits.idle_timeout = 1000ms", "10001"]),
+        (&[], &[("RELAY_NODE__SERVER", "yes")], &["node.server", "true or false"]),
+        (&[], &[("RELAY_SERVICES__A__B", "x")], &["services.a"]),
+    ] {
+        let failure = load(flags, environment).err().expect(parts[0]);
+        for part in parts {
+            assert!(failure.message().contains(part), "{part}: {failure:?}");
+        }
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest_name() {
+    for (text, hint) in [
+        ("[http]\nprot = 1\n", "http.port"),
+        ("[limits]\nttll = 1\n", "limits.ttl"),
+        ("[registry]\ndiscovery = \"30s\"\n", "--print-config"),
+        ("[htttp]\nport = 1\n", "mean http?"),
+        ("\"http.port\" = 1\n", "[section]"),
+        ("colour = 1\n", "--print-config"),
+    ] {
+        let file = File::new("unknown", text);
+        let failure = load(&["--config", file.path()], &[]).err().expect(text);
+        assert!(failure.message().contains("there is no setting"), "{text}: {failure:?}");
+        assert!(failure.message().contains(file.path()), "{text}: {failure:?}");
+        assert!(failure.hint().is_some_and(|got| got.contains(hint)), "{text}: {failure:?}");
+    }
+    let failure = load(&[], &[("RELAY_HTTP__PROT", "1")]).err().expect("unknown");
+    assert!(failure.message().contains("environment RELAY_HTTP__PROT"), "{failure:?}");
+    let failure = load(&[], &[("RELAY_HTTP_PORT", "1")]).err().expect("one underscore");
+    assert!(failure.hint().is_some_and(|hint| hint.contains("RELAY_HTTP__PORT")), "{failure:?}");
+}
+
+#[test]
+fn what_kubernetes_sets_is_left_alone() {
+    let environment = [
+        ("RELAY_MAIN_SERVICE_HOST", "10.0.0.1"),
+        ("RELAY_MAIN_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("RELAY_HTTP_PORT", "tcp://10.0.0.1:8080"),
+        ("RELAY_PORT", "tcp://10.0.0.1:8080"),
+        ("RELAY_NODE__ID", ""),
+    ];
+    let config = load(&[], &environment).expect("not ours");
+    assert_eq!((config.http.address.port(), config.node.id), (8080, None));
+}
+
+#[test]
+fn tables_and_values_are_not_mixed_up() {
+    for text in [
+        "http = 1\n",
+        "[http.port]\na = 1\n",
+        "services = \"x\"\n",
+        "[node]\nid = [1]\n",
+        "[http]\nheaders = 3\n",
+        "this is no toml",
+        "[http]\nport = 1\nport = 2\n",
+    ] {
+        let file = File::new("shapes", text);
+        let failure = load(&["--config", file.path()], &[]).err().expect(text);
+        assert!(!failure.lines().trim_end().contains("error: error"), "{failure:?}");
+        assert_eq!(failure.exit_code(), 2);
+    }
+    assert!(load(&["--config", "/nonexistent/relay.toml"], &[]).is_err());
+}
+
+#[test]
+fn a_public_address_needs_consent() {
+    for flags in [
+        &["--host", "0.0.0.0"][..],
+        &["--listen", "192.168.1.7:80"],
+        &["--listen-tcp", "0.0.0.0:9000"],
+        &["--host", "::"],
+    ] {
+        let failure = load(flags, &[]).err().expect("public");
+        assert!(failure.message().contains("does not encrypt"), "{failure:?}");
+        assert!(failure.hint().is_some_and(|hint| hint.contains("--insecure-public")));
+        let mut consented = flags.to_vec();
+        consented.push("--insecure-public");
+        assert!(load(&consented, &[]).is_ok());
+    }
+    assert!(load(&["--host", "::1", "--listen-tcp", "127.0.0.1:9000"], &[]).is_ok());
+}
+
+#[test]
+fn a_home_has_no_peers_and_listens_only_when_told() {
+    let home = ["--connect", "ws://127.0.0.1:8080"];
+    let with = |more: &[&str]| load(&[&home[..], more].concat(), &[]).expect("loads").node_type();
+    assert_eq!(with(&[]), Ok(Some(NodeType::Home)));
+    assert_eq!(with(&["--listen", "127.0.0.1:0"]), Ok(Some(NodeType::Home)));
+    let failure = with(&["--port", "8081"]).expect_err("does not listen");
+    assert!(failure.hint().is_some_and(|hint| hint.contains("--listen 127.0.0.1:8081")));
+    assert!(with(&["--peers", "ws://127.0.0.1:1"]).is_err());
+}
+
+fn load(flags: &[&str], environment: &[(&str, &str)]) -> Result<Config, Failure> {
+    let arguments = std::iter::once("relay").chain(flags.iter().copied()).map(Into::into).collect();
+    match parse(arguments)? {
+        Parsed::Run(cli) => Config::load(&cli.run, &Environment::new(environment.iter().copied())),
+        Parsed::Print(text) => panic!("{text}"),
+    }
+}
+
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("relay-config-{name}-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).expect("written");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("ASCII")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(Path::new(&self.0));
+    }
+}

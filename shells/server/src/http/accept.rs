@@ -1,0 +1,226 @@
+//! Takes connections, drives each, and lets them end well at shutdown.
+
+use super::connection::{Connection, TimedSocket};
+use super::reply::{Reply, refusal};
+use super::{Gateway, rpc};
+use http_body_util::Either;
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+pub(super) async fn serve(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) {
+    if let Ok(address) = listener.local_addr() {
+        gateway.shared.listens_at.get_or_init(|| address.to_string());
+    }
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut backoff = Backoff::default();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended && error.is_panic() {
+                    tracing::error!(%error, "a connection ended by a defect of the server");
+                }
+            }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    backoff.reset();
+                    if connections.len() >= gateway.shared.config.connections_max {
+                        turn_away(&stream);
+                    } else {
+                        connections.spawn(drive(Arc::clone(&gateway), stream, stopped.clone()));
+                    }
+                }
+                Err(error) => backoff.wait(&error).await,
+            }
+        }
+    }
+    drop(listener);
+    gateway.drain();
+    stop.send_replace(true);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(gateway.shared.config.shutdown_grace, all_ended).await.is_err() {
+        let count = connections.len();
+        tracing::warn!(count, "connections were cut because their requests outlived the grace");
+    }
+    connections.shutdown().await;
+}
+
+/// Drives one connection to its end. An upgraded socket leaves this task for the node.
+async fn drive(gateway: Arc<Gateway>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+    // Without it the second write of a pipelined answer waits for the client's delayed ACK.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let port = stream.local_addr().map_or(0, |address| address.port());
+    let connection = Arc::new(Connection::default());
+    let socket = TimedSocket::new(stream, Arc::clone(&connection), &gateway.shared.config);
+    let service = service_fn(|request| {
+        let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
+        async move {
+            let response = gateway.answer(request, &connection, port).await;
+            connection.answered();
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.max_header_size(HEAD_BYTES_MAX).header_read_timeout(None).max_buf_size(BUFFER_BYTES_MAX);
+    let mut driving = pin!(http.serve_connection(TokioIo::new(socket), service).with_upgrades());
+    let stop = async { stopped.wait_for(|is_stopped| *is_stopped).await.is_ok() };
+    let ended = tokio::select! {
+        biased;
+        ended = driving.as_mut() => ended,
+        _ = stop => {
+            driving.as_mut().graceful_shutdown();
+            driving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP connection ended early");
+    }
+}
+
+impl Gateway {
+    /// Answers one request, whatever it is.
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        connection: &Arc<Connection>,
+        port: u16,
+    ) -> Response<Reply> {
+        let has_body = !request.body().is_end_stream();
+        let is_clear = connection.head_ended(has_body);
+        let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let cors = &self.shared.config.cors;
+        let origin =
+            if cors.is_off() { None } else { request.headers().get(header::ORIGIN).cloned() };
+        let mut response = if !is_clear {
+            let detail = "the head frames its body in two ways";
+            refusal(StatusCode::BAD_REQUEST, "Bad Request", detail).map(Either::Right)
+        } else if request.headers().len() > HEADERS_MAX {
+            let detail = format!("a request has at most {HEADERS_MAX} headers");
+            refusal(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "Request Header Fields Too Large",
+                &detail,
+            )
+            .map(Either::Right)
+        } else if origin.is_some() && is_preflight(&request) {
+            let mut response = Response::new(Either::Right(axum::body::Body::empty()));
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            cors.permit_request(response.headers_mut(), origin.as_ref());
+            response
+        } else if let Some(endpoint) = rpc::Endpoint::of(request.uri().path()) {
+            rpc::answer(&self.shared, endpoint, request, connection).await
+        } else {
+            let context = RouteContext { port, connection: Arc::clone(connection) };
+            request.extensions_mut().insert(context);
+            match TowerToHyperService::new(self.router.clone()).call(request).await {
+                Ok(response) => response.map(Either::Right),
+                Err(never) => match never {},
+            }
+        };
+        let status = response.status();
+        let is_unread = has_body && status.is_client_error();
+        let is_abusive = status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        if is_chunked || is_unread || is_abusive || !is_clear {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            connection.linger();
+        }
+        let headers = response.headers_mut();
+        for (name, value) in &self.shared.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        cors.permit_reading(headers, origin.as_ref());
+        response
+    }
+}
+
+/// What routes know about the connection that a request came on.
+#[derive(Clone)]
+pub(super) struct RouteContext {
+    /// The port of this node that the client connected to.
+    pub(super) port: u16,
+    /// The connection.
+    pub(super) connection: Arc<Connection>,
+}
+
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Answers a connection over the limit without reading from it. It fits any send buffer, and a
+/// client that cannot take it at once is let go without.
+fn turn_away(stream: &TcpStream) {
+    if stream.try_write(BUSY).is_err() {
+        tracing::debug!("a connection over the limit was closed unanswered");
+    }
+}
+
+/// Waits longer after each failure to accept, so that a lack of descriptors is not a busy loop.
+#[derive(Default)]
+struct Backoff {
+    pause: Option<Duration>,
+    logged_at: Option<Instant>,
+}
+
+impl Backoff {
+    const fn reset(&mut self) {
+        self.pause = None;
+    }
+
+    async fn wait(&mut self, error: &io::Error) {
+        if is_of_one_connection(error) {
+            return;
+        }
+        let pause = self.pause.map_or(PAUSE_MIN, |pause| (pause * 2).min(PAUSE_MAX));
+        self.pause = Some(pause);
+        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            self.logged_at = Some(Instant::now());
+            tracing::warn!(%error, "cannot accept connections; raise the limit on open files");
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Whether only the connection that was about to be accepted is at fault.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    [
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionRefused,
+        io::ErrorKind::Interrupted,
+    ]
+    .contains(&error.kind())
+}
+
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n\
+    Content-Length: 0\r\n\r\n";
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+const LOG_EVERY: Duration = Duration::from_secs(1);
+const HEAD_BYTES_MAX: usize = 16 << 10;
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+const HEADERS_MAX: usize = 64;

@@ -1,0 +1,5 @@
+//! The binary `relay`.
+
+fn main() -> std::process::ExitCode {
+    relay_server::cli::main()
+}

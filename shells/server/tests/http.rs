@@ -1,0 +1,12 @@
+//! The gateway over real sockets: raw requests in, raw responses out.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program")]
+
+#[path = "http/client.rs"]
+mod client;
+#[path = "http/limits.rs"]
+mod limits;
+#[path = "http/routes.rs"]
+mod routes;
+#[path = "http/rpc.rs"]
+mod rpc;

@@ -1,0 +1,184 @@
+//! A gateway on a free port and a client that sends exactly the bytes it is told to.
+
+use bytes::Bytes;
+use relay_server::http::{Gateway, GatewayConfig};
+use relay_tokio::{Node, NodeConfig, Role, ServiceError, ServiceRequest, service_fn};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) calls: Arc<Calls>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+/// What the services of the server saw.
+#[derive(Default)]
+pub(crate) struct Calls {
+    pub(crate) begun: AtomicUsize,
+    pub(crate) dropped: AtomicUsize,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(GatewayConfig::default()).await
+    }
+
+    pub(crate) async fn with(config: GatewayConfig) -> Self {
+        Self::of(Role::Main, config).await
+    }
+
+    pub(crate) async fn of(role: Role, config: GatewayConfig) -> Self {
+        let mut node = NodeConfig::new(role);
+        node.node_id = Some("main-a".to_owned());
+        let node = Node::start(node).unwrap();
+        let calls = Arc::new(Calls::default());
+        let seen = Arc::clone(&calls);
+        let methods = ["echo", "fail", "big", "slow", "broken", "subtract"];
+        let service = service_fn(&methods, move |request| serve(Arc::clone(&seen), request));
+        node.register("demo", Arc::new(service)).unwrap();
+        let gateway = Arc::new(Gateway::new(node, config).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(Arc::clone(&gateway).serve(listener, async {
+            let _ = stopped.await;
+        }));
+        Self { address, gateway, calls, stop: Some(stop), serving }
+    }
+
+    pub(crate) fn begin_stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    pub(crate) async fn stopped(self) {
+        tokio::time::timeout(Duration::from_secs(5), self.serving).await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client { stream: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
+    }
+
+    pub(crate) async fn request(&self, request: &str) -> Response {
+        let mut client = self.connect().await;
+        client.send(request).await;
+        client.response().await.expect("the server closed without an answer")
+    }
+
+    pub(crate) async fn rpc(&self, body: &str) -> Response {
+        self.request(&post("/rpc", "", body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.request(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await
+    }
+}
+
+async fn serve(calls: Arc<Calls>, request: ServiceRequest) -> Result<Bytes, ServiceError> {
+    struct Dropped(Arc<Calls>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.dropped.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    calls.begun.fetch_add(1, Ordering::SeqCst);
+    let _dropped = Dropped(calls);
+    match request.method.as_str() {
+        "echo" => Ok(request.body),
+        "fail" => Err(ServiceError::Application(Bytes::from_static(APPLICATION_ERROR.as_bytes()))),
+        "big" => Ok(Bytes::from(format!("\"{}\"", "x".repeat(300_000)))),
+        "slow" => {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Ok(Bytes::from_static(b"\"slept\""))
+        }
+        "never" => std::future::pending().await,
+        "broken" => Ok(Bytes::from_static(b"{\"a\":")),
+        "subtract" => {
+            let [a, b]: [i64; 2] = serde_json::from_slice(&request.body).unwrap();
+            Ok(Bytes::from((a - b).to_string()))
+        }
+        method => Err(ServiceError::no_such_method(method)),
+    }
+}
+
+pub(crate) const APPLICATION_ERROR: &str = r#"{"code": 7, "message":"no","data":[1e400]}"#;
+
+pub(crate) fn post(path: &str, headers: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{headers}\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// The next response, or none when the server closed first.
+    pub(crate) async fn response(&mut self) -> Option<Response> {
+        let end = loop {
+            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end;
+            }
+            if !self.fill().await {
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.read.drain(..end + 4).collect()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut response = Response { status, head, body: String::new() };
+        let length = response.header("content-length").map_or(0, |text| text.parse().unwrap());
+        while self.read.len() < length {
+            assert!(self.fill().await, "the body broke off");
+        }
+        response.body = String::from_utf8(self.read.drain(..length).collect()).unwrap();
+        Some(response)
+    }
+
+    /// Whether the server closes within the time, sending nothing more.
+    pub(crate) async fn is_closed_within(&mut self, time: Duration) -> bool {
+        let mut byte = [0];
+        let read = tokio::time::timeout(time, self.stream.read(&mut byte)).await;
+        self.read.is_empty() && matches!(read, Ok(Ok(0) | Err(_)))
+    }
+
+    async fn fill(&mut self) -> bool {
+        let read = self.stream.read_buf(&mut self.read);
+        let read = tokio::time::timeout(Duration::from_secs(10), read).await;
+        matches!(read.expect("no answer in time"), Ok(count) if count > 0)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().skip(1);
+        let mut pairs = lines.filter_map(|line| line.split_once(": "));
+        pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}

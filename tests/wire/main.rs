@@ -1,0 +1,8 @@
+//! The bytes of the wire format: golden vectors, and a second decoder written from the document.
+
+mod coverage;
+mod differential;
+mod error_table;
+mod nodes;
+mod ours;
+mod vectors;

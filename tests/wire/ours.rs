@@ -1,0 +1,187 @@
+//! What relay-core writes for each vector, and what it must read there.
+
+use bytes::BytesMut;
+use relay_core::frame::{FrameWriter, Kind};
+use relay_core::handshake::{Acceptor, Dialler, Grant};
+use relay_core::message::{
+    ControlMessage, ErrorEnvelope, OPTION_IDEMPOTENT, RequestEnvelope, ResponseEnvelope, Status,
+    Texts,
+};
+use relay_core::{Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
+use serde::Serialize;
+
+/// Every vector with the bytes that the encoders give.
+pub(crate) fn written() -> Vec<(&'static str, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut add = |name, kind, id, ttl, payload: Vec<u8>| {
+        all.push((name, frame(kind, id, ttl, &payload)));
+    };
+    for (name, payload) in handshake() {
+        add(name, Kind::Handshake, 0, 0, payload);
+    }
+    for (name, message) in control(&mut Vec::new()) {
+        add(name, Kind::Control, 0, 0, envelope(&message, b""));
+    }
+    for (name, label, ttl, request, body) in requests(&mut Vec::new()) {
+        add(name, Kind::Request, label, ttl, envelope(&request, body));
+    }
+    for (name, response, body) in responses() {
+        add(name, Kind::Response, LABEL, 0, envelope(&response, body));
+    }
+    for (name, error) in errors() {
+        add(name, Kind::Error, LABEL, 0, envelope(&error, b""));
+    }
+    for (name, kind, id, ttl, payload) in OPAQUE {
+        add(name, *kind, *id, *ttl, payload.to_vec());
+    }
+    all
+}
+
+pub(crate) fn frame(kind: Kind, id: u64, ttl: u8, payload: &[u8]) -> Vec<u8> {
+    FrameWriter::default().write(kind, id, ttl, |_: &mut BytesMut| {}, payload).freeze().to_vec()
+}
+
+/// The handshake of the Home "alice" with the Main "main". The refusal is written by a node, not
+/// by a function that could be called here: see nodes.rs.
+pub(crate) fn handshake() -> Vec<(&'static str, Vec<u8>)> {
+    let (config, identity) = home(None);
+    let (mut dialler, request) = Dialler::new(&config, &identity, DIAL_NONCE, UNIX_SECONDS);
+    let (main_config, main_identity) = main_node();
+    let mut acceptor = Acceptor::new(ACCEPT_NONCE);
+    let challenge = acceptor
+        .handle_request(&request, &main_config, &main_identity, UNIX_SECONDS)
+        .expect("the request is legal");
+    let proof = dialler.handle_challenge(&challenge, &config, &identity).expect("legal");
+    let (_, accepted) = acceptor.handle_proof(&proof, &main_identity, GRANT).expect("legal");
+    let with_token = Dialler::new(&home(Some("s3cret")).0, &identity, DIAL_NONCE, UNIX_SECONDS).1;
+    vec![
+        ("handshake/request", request),
+        ("handshake/request_with_token", with_token),
+        ("handshake/challenge", challenge),
+        ("handshake/proof", proof),
+        ("handshake/accepted", accepted),
+        ("handshake/rejected", crate::nodes::refusal()),
+    ]
+}
+
+pub(crate) fn home(token: Option<&str>) -> (Config, Identity) {
+    let mut config = config(Role::Home);
+    config.token = token.map(str::to_owned);
+    (config, identity(2, "alice"))
+}
+
+pub(crate) fn main_node() -> (Config, Identity) {
+    (config(Role::Main), identity(1, "main"))
+}
+
+pub(crate) fn control(space: &mut Vec<u8>) -> Vec<(&'static str, ControlMessage<'_>)> {
+    let (service, ttl_ms) = ("blog", 600_000);
+    let none = Texts::default();
+    let methods = Texts::pack(["get_posts", "add"], space);
+    let message = "the node shuts down";
+    let code = ErrorCode::NameConflict as u16;
+    let goodbye = ControlMessage::Goodbye { code: 1, message, reconnect_in_ms: 5_000 };
+    vec![
+        ("control/register", ControlMessage::Register { service, methods, ttl_ms }),
+        ("control/register_any_method", ControlMessage::Register { service, methods: none, ttl_ms }),
+        ("control/registered", ControlMessage::Registered { service }),
+        ("control/refused", ControlMessage::Refused { service, code, message: "taken" }),
+        ("control/withdraw", ControlMessage::Withdraw { service }),
+        ("control/refresh", ControlMessage::Refresh),
+        ("control/goodbye", goodbye),
+    ]
+}
+
+/// Name, label, TTL of the frame, envelope, body.
+pub(crate) type Request<'a> = (&'static str, u64, u8, RequestEnvelope<'a>, &'static [u8]);
+
+pub(crate) fn requests(space: &mut Vec<u8>) -> Vec<Request<'_>> {
+    let short = RequestEnvelope {
+        node: "",
+        service: "blog",
+        method: "get_posts",
+        deadline_ms: 60_000,
+        options: 0,
+        ttl: 10,
+        content: 0,
+        headers: Texts::default(),
+    };
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let full = RequestEnvelope {
+        node: "alice",
+        deadline_ms: 2_500,
+        options: OPTION_IDEMPOTENT,
+        headers: Texts::pack(["traceparent", trace, "x-shard", "7"], space),
+        ..short
+    };
+    vec![
+        ("request/short", 1 << 32, 10, short, b"[]"),
+        ("request/full", LABEL, 9, full, br#"{"limit":2}"#),
+    ]
+}
+
+pub(crate) fn responses() -> Vec<(&'static str, ResponseEnvelope, &'static [u8])> {
+    let of = |status| ResponseEnvelope { status, content: 0 };
+    let error = br#"{"code":7,"message":"no such post"}"#;
+    vec![
+        ("response/result", of(Status::Result), b"[1,2]"),
+        ("response/application_error", of(Status::ApplicationError), error),
+    ]
+}
+
+pub(crate) fn errors() -> Vec<(&'static str, ErrorEnvelope<'static>)> {
+    let of = |code: ErrorCode, executed, retry, limit, message| ErrorEnvelope {
+        code: code as u16,
+        executed,
+        retry,
+        limit,
+        node: "main",
+        message,
+    };
+    let (no, yes, unknown) = (Executed::No, Executed::Yes, Executed::Unknown);
+    let (none, lost) = ("Service not found: 'blog'", "the link to alice ended");
+    let after = Retry::AfterMs(250);
+    let size = Some(1 << 20);
+    vec![
+        ("error/safe", of(ErrorCode::NoSuchService, no, Retry::Safe, None, none)),
+        ("error/unsafe", of(ErrorCode::LinkLost, unknown, Retry::Unsafe, None, lost)),
+        ("error/after_ms", of(ErrorCode::RateLimited, no, after, None, "")),
+        ("error/never_with_limit", of(ErrorCode::TooLarge, yes, Retry::Never, size, "too large")),
+    ]
+}
+
+pub(crate) fn envelope<T: Serialize>(envelope: &T, body: &[u8]) -> Vec<u8> {
+    let mut payload = postcard::to_allocvec(envelope).expect("no envelope refuses to be written");
+    payload.extend_from_slice(body);
+    payload
+}
+
+fn config(role: Role) -> Config {
+    let mut config = Config::new(role);
+    config.limits.calls_per_link_max = 1_024;
+    config.limits.frame_bytes_max = 16 << 20;
+    config
+}
+
+fn identity(key: u8, node: &str) -> Identity {
+    let node = NodeId::new(node).expect("a legal name");
+    Identity::new(&[key; 32], Some(node)).expect("not the form of a derived id")
+}
+
+/// Frames whose payload is bytes to this layer: name, kind, id, TTL, payload.
+pub(crate) const OPAQUE: &[(&str, Kind, u64, u8, &[u8])] = &[
+    ("ping", Kind::Ping, 0, 0, &1_500_000_000_u64.to_be_bytes()),
+    ("pong", Kind::Pong, 0, 0, &1_500_000_000_u64.to_be_bytes()),
+    ("stream", Kind::Stream, LABEL, 0, b"part"),
+    ("credit", Kind::Credit, LABEL, 0, &[0x80, 0x08]),
+    ("cancel", Kind::Cancel, LABEL, 0, b""),
+    ("publish", Kind::Publish, 0, 10, b"topic"),
+    ("extension", Kind::Extension, 0, 0, b"\x01ReplicationLog"),
+];
+
+/// Slot 5, first generation.
+pub(crate) const LABEL: u64 = 1 << 32 | 5;
+pub(crate) const UNIX_SECONDS: u64 = 1_700_000_000;
+pub(crate) const GRANT: Grant = Grant { session: [0x5e; 16], epoch: 7 };
+pub(crate) const DIAL_NONCE: [u8; 32] = [0xd1; 32];
+pub(crate) const ACCEPT_NONCE: [u8; 32] = [0xac; 32];
