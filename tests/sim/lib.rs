@@ -4,9 +4,11 @@
 //! crashes, who calls whom. The same seed gives the same trace, so any failure is a number.
 
 mod checker;
+mod forwarding;
 mod network;
 mod world;
 
 pub use checker::Verdict;
+pub use forwarding::Forwarding;
 pub use network::Faults;
 pub use world::{Report, World, WorldConfig, run};

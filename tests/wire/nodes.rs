@@ -131,7 +131,8 @@ fn a_main_serves_the_request_of_the_vectors() {
     ] {
         let mut wire = Wire::open();
         wire.act(|node, _, now, out| node.register("blog", &["get_posts"], now, out).expect("new"));
-        let any = ours::requests(&mut Vec::new()).remove(1);
+        let mut space = Vec::new();
+        let any = ours::requests(&mut space).remove(1);
         let request = relay_core::message::RequestEnvelope { node: "", ..any.3 };
         let request = frame(Kind::Request, any.1, 10, &ours::envelope(&request, any.4));
         assert!(wire.receive(&request).is_empty());
@@ -148,7 +149,8 @@ fn a_main_serves_the_request_of_the_vectors() {
 #[test]
 fn an_unknown_service_is_answered_with_the_error_of_the_vectors() {
     let (vectors, mut wire) = (Vectors::load(), Wire::open());
-    let (_, _, ttl, request, body) = ours::requests(&mut Vec::new()).remove(0);
+    let mut space = Vec::new();
+    let (_, _, ttl, request, body) = ours::requests(&mut space).remove(0);
     let request = frame(Kind::Request, ours::LABEL, ttl, &ours::envelope(&request, body));
     assert_eq!(wire.receive(&request), [vectors.get("error/safe")]);
 }

@@ -83,7 +83,10 @@ pub(crate) fn control(space: &mut Vec<u8>) -> Vec<(&'static str, ControlMessage<
     let goodbye = ControlMessage::Goodbye { code: 1, message, reconnect_in_ms: 5_000 };
     vec![
         ("control/register", ControlMessage::Register { service, methods, ttl_ms }),
-        ("control/register_any_method", ControlMessage::Register { service, methods: none, ttl_ms }),
+        (
+            "control/register_any_method",
+            ControlMessage::Register { service, methods: none, ttl_ms },
+        ),
         ("control/registered", ControlMessage::Registered { service }),
         ("control/refused", ControlMessage::Refused { service, code, message: "taken" }),
         ("control/withdraw", ControlMessage::Withdraw { service }),

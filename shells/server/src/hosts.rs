@@ -12,7 +12,7 @@ mod words;
 pub use demo::Demo;
 pub use exec::ExecService;
 pub use http_upstream::HttpUpstream;
-pub use rhai::Program;
+pub use rhai::{NamedServices, Program};
 pub use words::WordsError;
 
 use relay_tokio::{

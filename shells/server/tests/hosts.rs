@@ -1,6 +1,8 @@
 //! The hosts against the real thing: Python behind HTTP and behind pipes, servers that answer
 //! nonsense, programs in Rhai.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is all test code")]
+
 #[path = "hosts/exec.rs"]
 mod exec;
 #[path = "hosts/http.rs"]

@@ -1,9 +1,9 @@
 //! A caller in a few lines.
 
 use crate::home::ConnectError;
-use crate::node::{Node, NodeConfig};
+use crate::node::{Answer, Node, NodeConfig};
 use bytes::Bytes;
-use relay_core::{Answer, CallError, ErrorCode, Executed, Role};
+use relay_core::{CallError, ErrorCode, Executed, Role};
 use relay_driver::{CallRequest, Endpoint};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,7 +67,6 @@ impl Client {
                 Ok(object) => CallFailure::Application(object),
                 Err(error) => refuse(ErrorCode::BadResponse, error, Executed::Yes),
             }),
-            Answer::Failed(error) => Err(CallFailure::Relay(*error)),
         }
     }
 

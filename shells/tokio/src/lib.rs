@@ -28,8 +28,8 @@ mod websocket;
 
 pub use client::{CallFailure, Client};
 pub use home::{ConnectError, Home, HomeBuilder, JsonError};
-pub use node::{Node, NodeConfig, StartError};
-pub use relay_core::{Answer, DialId};
+pub use node::{Answer, Node, NodeConfig, StartError};
+pub use relay_core::DialId;
 pub use relay_core::{
     CallError, CloseReason, ErrorCode, Event, Executed, Limits, LimitsInvalid, NameInvalid, NodeId,
     Retry, Role, ServiceDown, Stats, is_method, is_node_id, is_service,

@@ -6,8 +6,8 @@ use crate::tcp::Tcp;
 use crate::websocket::WebSocket;
 use bytes::Bytes;
 use relay_core::{
-    Answer, CallError, Config, DialId, HandshakeError, Identity, Limits, LimitsInvalid,
-    NameInvalid, NodeId, Role, Side, Stats,
+    CallError, Config, DialId, HandshakeError, Identity, Limits, LimitsInvalid, NameInvalid,
+    NodeId, Role, Side, Stats,
 };
 use relay_driver::{
     CallRequest, Endpoint, Engine, EventStream, RegistryView, Service, TimerChange,
@@ -46,6 +46,15 @@ pub struct NodeConfig {
     pub upstreams: Vec<Endpoint>,
     /// What the node says its address is.
     pub address: String,
+}
+
+/// What a handler answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Its result; empty for none.
+    Result(Bytes),
+    /// Its own error object, as it wrote it.
+    ApplicationError(Bytes),
 }
 
 /// Why a node could not start.
@@ -133,8 +142,9 @@ impl Node {
     /// A [`CallError`] with the outcome: whether the handler ran, and whether to try again.
     pub async fn call(&self, request: CallRequest) -> Result<Answer, CallError> {
         match self.engine.call(&request)?.await {
-            Answer::Failed(error) => Err(*error),
-            answer @ (Answer::Result(_) | Answer::ApplicationError(_)) => Ok(answer),
+            relay_core::Answer::Result(body) => Ok(Answer::Result(body)),
+            relay_core::Answer::ApplicationError(body) => Ok(Answer::ApplicationError(body)),
+            relay_core::Answer::Failed(error) => Err(*error),
         }
     }
 

@@ -1,7 +1,9 @@
 //! A Main, a Home and a caller in one process, over real sockets.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use relay_tokio::{CallFailure, Client, ErrorCode, Executed, Home, JsonError, Node, NodeConfig, Role};
+use relay_tokio::{
+    CallFailure, Client, ErrorCode, Executed, Home, JsonError, Node, NodeConfig, Role,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,7 +56,10 @@ async fn a_service_is_callable_by_name_and_ends_with_its_home() {
     let client = Client::connect(&address).await.expect("connects");
     until("blog is registered", || main.registry().services.len() == 1).await;
     let view = main.registry();
-    assert_eq!((view.services[0].name.as_str(), view.services[0].node.as_str()), ("blog", "alice.home"));
+    assert_eq!(
+        (view.services[0].name.as_str(), view.services[0].node.as_str()),
+        ("blog", "alice.home")
+    );
 
     let answer: Value = client.call("blog", "echo", &json!([1, "ä"])).await.expect("answered");
     assert_eq!(answer, json!([1, "ä"]));
@@ -66,7 +71,9 @@ async fn a_service_is_callable_by_name_and_ends_with_its_home() {
     let failure = client.call::<Value>("blog", "panic", &1).await.expect_err("panicked");
     assert!(matches!(failure, CallFailure::Relay(error) if error.code == ErrorCode::Internal));
     let failure = client.call::<Value>("blog", "other", &1).await.expect_err("an error");
-    assert!(matches!(failure, CallFailure::Application(object) if object.get().contains("no such thing")));
+    assert!(
+        matches!(failure, CallFailure::Application(object) if object.get().contains("no such thing"))
+    );
     let failure = client.call::<Value>("shop", "get", &1).await.expect_err("unknown");
     let CallFailure::Relay(error) = failure else { panic!("{failure}") };
     assert_eq!((error.code, error.executed), (ErrorCode::NoSuchService, Executed::No));

@@ -39,7 +39,6 @@ pub fn execute(args: &CallArgs) -> Result<ExitCode, Failure> {
     match answer {
         Answer::Result(result) => print_result(&result, args.raw),
         Answer::ApplicationError(error) => Ok(print_application_error(&error)),
-        Answer::Failed(error) => Err(Failure::work(error.to_string())),
     }
 }
 

@@ -98,9 +98,10 @@ pub(super) fn answer_too_large() -> ServiceError {
 /// The names in the result of `rpc.discover`: an OpenRPC document, `{"methods": [...]}` or a plain
 /// list, of names or of objects with a `name`. What is no legal method name is left out.
 pub(super) fn discovered(result: &[u8]) -> Vec<String> {
-    let listed = match serde_json::from_slice(result) {
-        Ok(Discovered::List(names) | Discovered::Document { methods: names }) => names,
-        Err(_) => return Vec::new(),
+    let Ok(Discovered::List(listed) | Discovered::Document { methods: listed }) =
+        serde_json::from_slice(result)
+    else {
+        return Vec::new();
     };
     let mut names: Vec<String> = listed
         .into_iter()

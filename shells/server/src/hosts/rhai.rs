@@ -18,13 +18,14 @@
 //! - Parameters by position arrive as arguments, in order; parameters by name arrive as one map.
 //! - A service is an actor: its calls run one at a time, in the order they came. Services run side
 //!   by side. Up to 1024 calls wait for one service; more are answered `OVERLOADED`.
-//! - `message("node.service", "method", args…)` calls another service and gives its result, with
-//!   `"service"` alone one anywhere. It throws a map with `message`, `code` and `data` when the call
-//!   fails (`try { … } catch (error) { … }`). A service that waits for itself, directly or through
-//!   others, waits until the deadline; use `this.method()`.
-//! - `node_id()`, `now_ms()` (since 1970), `log(value)` (also `print`), `sleep_ms(n)` (at most 60 s).
-//! - `throw "text"` or `throw #{ code: 7, message: "text", data: … }` is the caller's JSON-RPC error.
-//!   State changed before a `throw` stays changed.
+//! - `message("node.service", "method", args…)` calls another service and gives its result; with
+//!   `"service"` alone, one anywhere. It throws a map with `message`, `code` and `data` when the
+//!   call fails (`try { … } catch (error) { … }`). A service that waits for itself, directly or
+//!   through others, waits until the deadline; write `this.method()`.
+//! - `node_id()`, `now_ms()` (since 1970), `log(value)` (also `print`), `sleep_ms(n)` (at most
+//!   60 s).
+//! - `throw "text"` or `throw #{ code: 7, message: "text", data: … }` is the caller's JSON-RPC
+//!   error. State changed before a `throw` stays changed.
 //! - Functions (`fn helper(x) { … }`) and constants of the file can be used in every method.
 //!   Variables of the file cannot: what changes belongs into the state of one service.
 //! - There are no files, no modules and no `eval`. A call may take ten million operations; it stops
@@ -45,6 +46,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Services, each with its name.
+pub type NamedServices = Vec<(String, Arc<dyn Service>)>;
 
 /// A program that compiles. Nothing of it has run yet.
 pub struct Program {
@@ -88,11 +92,8 @@ impl Program {
     /// # Errors
     /// [`HostError::Program`] when the program fails, declares no service, or declares one in a way
     /// that could not be called.
-    pub fn start(
-        &self,
-        node: &Arc<dyn Caller>,
-    ) -> Result<Vec<(String, Arc<dyn Service>)>, HostError> {
-        let mut services: Vec<(String, Arc<dyn Service>)> = Vec::new();
+    pub fn start(&self, node: &Arc<dyn Caller>) -> Result<NamedServices, HostError> {
+        let mut services: NamedServices = Vec::new();
         for (name, declared) in self.declared(node)? {
             let service = actor::start(&name, declared, Arc::clone(node))
                 .map_err(|error| program_error(&self.path, &error.to_string()))?;
@@ -279,7 +280,7 @@ mod tests {
             ("\n\nthrow \"no luck\";", "no luck (line 3"),
             ("let x = 0; while true { x += 1; }", "operations"),
             ("eval(\"1\");", "eval"),
-            ("import \"other\" as other;", "other"),
+            ("import \"other\" as other;", "modules"),
             ("message(\"a\", \"b\");", "inside a method"),
             ("sleep_ms(10);", "inside a method"),
             ("let x = \"a\"; loop { x += x; }", "too large"),

@@ -140,7 +140,6 @@ impl Answered {
         let Self::Call { answer: Ok(answer), .. } = self else { return 0 };
         match answer {
             Answer::Result(bytes) | Answer::ApplicationError(bytes) => bytes.len(),
-            Answer::Failed(_) => 0,
         }
     }
 

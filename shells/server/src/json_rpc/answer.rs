@@ -35,7 +35,6 @@ pub fn write_answer(
         Ok(Answer::ApplicationError(_)) => {
             "the error is not an object with an integer 'code' and a string 'message'".to_owned()
         }
-        Ok(Answer::Failed(error)) => return write_failure(out, id, error),
         Err(error) => return write_failure(out, id, error),
     };
     write_error(out, Some(id), &CallError::new(ErrorCode::BadResponse, node, detail));

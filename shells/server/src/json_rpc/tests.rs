@@ -83,7 +83,7 @@ fn j01_what_is_not_json_is_a_parse_error() {
 #[test]
 fn j02_nesting_is_bounded() {
     let nested = |depth: usize| {
-        let params = "[".repeat(depth) + &"]".repeat(depth);
+        let params = "[".repeat(depth) + "]".repeat(depth).as_str();
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a.b","params":{params}}}"#)
     };
     call(nested(31));

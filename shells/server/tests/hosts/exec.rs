@@ -53,7 +53,8 @@ async fn a_child_that_dies_is_started_again() {
             Err(error) => {
                 assert!(matches!(
                     failure(Err(error)),
-                    (ErrorCode::Unavailable, Executed::No) | (ErrorCode::LinkLost, Executed::Unknown)
+                    (ErrorCode::Unavailable, Executed::No)
+                        | (ErrorCode::LinkLost, Executed::Unknown)
                 ));
                 None
             }
@@ -89,7 +90,8 @@ print('{"jsonrpc":"2.0","id":0,"result":["m"]}', flush=True)
 import os; print('pid', os.getpid(), file=open(sys.argv[1], 'w'), flush=True)
 time.sleep(600)"#;
     let file = std::env::temp_dir().join(format!("relay-hosts-{}", std::process::id()));
-    let service = open(&format!("x=exec:python3 -c \"{}\" {}", escaped(script), file.display())).await;
+    let service =
+        open(&format!("x=exec:python3 -c \"{}\" {}", escaped(script), file.display())).await;
     assert_eq!(service.methods(), ["m"]);
     // More than a pipe holds, so the first line is never through and the second never begun.
     let body = format!("[\"{}\"]", "x".repeat(4 * 1024 * 1024));
@@ -119,11 +121,12 @@ for line in sys.stdin:
     call = json.loads(line); id = call['id']; method = call['method']
     print('debug output'); print('{}'); print('x' * 100000, file=sys.stderr)
     print('{"jsonrpc":"2.0","id":999,"result":1}')
-    if method == 'both': print('{"jsonrpc":"2.0","id":%d,"result":1,"error":{"code":1,"message":""}}' % id)
-    elif method == 'broken': print('{"jsonrpc":"2.0","id":%d,"result":' % id)
-    elif method == 'large': print('{"jsonrpc":"2.0","id":%d,"result":"%s"}' % (id, 'x' * (16 << 20)))
-    elif method == 'exact': print('{"jsonrpc":"2.0","id":%d,"result": [1e400,{"a":1,"a":-0}] }' % id)
-    else: print('{"jsonrpc":"2.0","id":%d,"error":{"code":7,"message":"m","data":1e400}}' % id)
+    head = '{"jsonrpc":"2.0","id":%d,' % id
+    if method == 'both': print(head + '"result":1,"error":{"code":1,"message":""}}')
+    elif method == 'broken': print(head + '"result":')
+    elif method == 'large': print(head + '"result":"%s"}' % ('x' * (16 << 20)))
+    elif method == 'exact': print(head + '"result": [1e400,{"a":1,"a":-0}] }')
+    else: print(head + '"error":{"code":7,"message":"m","data":1e400}}')
     sys.stdout.flush()"#,
     )
     .await;

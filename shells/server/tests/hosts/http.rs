@@ -17,7 +17,10 @@ async fn the_python_upstream_answers() {
     assert_eq!(text(call(&*service, "add", r#"{"a":1,"b":1}"#).await), "2");
     assert_eq!(text(call(&*service, "slow", r#"{"ms":1}"#).await), r#"{"slept_ms": 1}"#);
     let error = application(call(&*service, "fail", "").await);
-    assert_eq!((&error["code"], &error["message"]), (&(-32000).into(), &"failed, as you asked".into()));
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (&(-32000).into(), &"failed, as you asked".into())
+    );
     assert_eq!(application(call(&*service, "nope", "[]").await)["code"], -32601);
 }
 
@@ -66,7 +69,10 @@ async fn answers_that_leave_a_doubt_are_refused() {
         (http(204, ""), ErrorCode::BadResponse),
         (http(302, r#"{"to":"elsewhere"}"#), ErrorCode::BadResponse),
         (String::new(), ErrorCode::LinkLost),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"jsonrpc\"".to_owned(), ErrorCode::LinkLost),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"jsonrpc\"".to_owned(),
+            ErrorCode::LinkLost,
+        ),
         ("nonsense\r\n\r\n".to_owned(), ErrorCode::LinkLost),
     ] {
         let answered = answered_with(answer.clone()).await;

@@ -35,7 +35,8 @@ impl Command {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        tracing::info!(service = %self.name, program = %self.program, pid = child.id(), "child started");
+        let (service, program) = (&self.name, &self.program);
+        tracing::info!(%service, %program, pid = child.id(), "child started");
         Ok(child)
     }
 }
@@ -75,7 +76,8 @@ async fn supervise(
             backoff.lived(began.elapsed());
         }
         let pause = backoff.pause();
-        tracing::warn!(service = %command.name, after_ms = pause.as_millis(), "child is started again");
+        let after_ms = pause.as_millis();
+        tracing::warn!(service = %command.name, after_ms, "child is started again");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = dropped.changed() => return,
@@ -83,7 +85,8 @@ async fn supervise(
         match command.spawn() {
             Ok(child) => running = Some((child, calls.open())),
             Err(error) => {
-                tracing::error!(service = %command.name, program = %command.program, %error, "child cannot be started");
+                let (service, program) = (&command.name, &command.program);
+                tracing::error!(%service, %program, %error, "child cannot be started");
             }
         }
     }
@@ -120,10 +123,10 @@ async fn run(
     }
     match child.wait().await {
         Ok(status) => {
-            tracing::warn!(service = %command.name, %status, cause = end.text(), "child ended")
+            tracing::warn!(service = %command.name, %status, cause = end.text(), "child ended");
         }
         Err(error) => {
-            tracing::error!(service = %command.name, %error, "child cannot be waited for")
+            tracing::error!(service = %command.name, %error, "child cannot be waited for");
         }
     }
     end

@@ -132,7 +132,8 @@ impl Actor {
             }
             let result = catch_unwind(AssertUnwindSafe(|| self.answer(&job)));
             let result = result.unwrap_or_else(|_| {
-                tracing::error!(service = %self.present.service, method = %job.name, "call panicked");
+                let (service, method) = (&self.present.service, &job.name);
+                tracing::error!(%service, %method, "call panicked");
                 Err(ServiceError::failed(ErrorCode::Internal, "the engine of the program failed"))
             });
             // The caller may be gone by now.

@@ -108,7 +108,7 @@ impl Present {
         let millis = millis.ok_or_else(|| {
             thrown(format!("sleep_ms takes 0 to {SLEEP_MILLIS_MAX} milliseconds"))
         })?;
-        self.wait(tokio::time::sleep(Duration::from_millis(millis)))
+        self.wait(async move { tokio::time::sleep(Duration::from_millis(millis)).await })
     }
 
     fn message(&self, arguments: &[Dynamic]) -> Result<Dynamic, Box<EvalAltResult>> {
@@ -117,7 +117,9 @@ impl Present {
         };
         let (target, method) = (text_of(target)?, text_of(method)?);
         let request = self.request(&target, &method, arguments)?;
-        let answer = self.wait(self.node.call(request))?;
+        let node = Arc::clone(&self.node);
+        // Inside of the runtime: the call may need its clock as soon as it is made.
+        let answer = self.wait(async move { node.call(request).await })?;
         let called = format!("{target}.{method}");
         match answer {
             Ok(Answer::Result(result)) => from_json(&result)
@@ -241,7 +243,7 @@ fn bounded(name: String) -> Engine {
 /// Rhai has no variadic functions: one for each number of arguments.
 fn register_message(
     engine: &mut Engine,
-    call: impl Fn(&[Dynamic]) -> Result<Dynamic, Box<EvalAltResult>> + Clone + Send + Sync + 'static,
+    call: impl Fn(&[Dynamic]) -> Answered + Clone + Send + Sync + 'static,
 ) {
     for count in 2..=2 + MESSAGE_ARGUMENTS_MAX {
         let call = call.clone();
@@ -260,6 +262,8 @@ fn text_of(value: &Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
         .into_immutable_string()
         .map_err(|kind| thrown(format!("message needs names as text, not {kind}")))
 }
+
+type Answered = Result<Dynamic, Box<EvalAltResult>>;
 
 pub(super) const STRING_BYTES_MAX: usize = 1024 * 1024;
 pub(super) const ITEMS_MAX: usize = 100_000;

@@ -9,13 +9,14 @@ use serde_json::value::RawValue;
 
 /// The outcome of a call whose function ended with `error`.
 pub(super) fn service_error(error: &EvalAltResult) -> ServiceError {
-    match error.unwrap_inner() {
-        EvalAltResult::ErrorTerminated(..) => ServiceError::failed(
-            ErrorCode::Deadline,
-            "the program was stopped at the deadline of the call",
-        ),
-        EvalAltResult::ErrorRuntime(value, _) => thrown(value),
-        _ => object(CODE_DEFAULT, &text(error), None),
+    let cause = error.unwrap_inner();
+    if let EvalAltResult::ErrorRuntime(value, _) = cause {
+        thrown(value)
+    } else if matches!(cause, EvalAltResult::ErrorTerminated(..)) {
+        let message = "the program was stopped at the deadline of the call";
+        ServiceError::failed(ErrorCode::Deadline, message)
+    } else {
+        object(CODE_DEFAULT, &text(error), None)
     }
 }
 

@@ -1,0 +1,76 @@
+//! The catalogue of hostile input, row by row: a raw peer beside honest nodes, over every transport.
+//!
+//! Each row is one function; [`rows!`] makes a test of it for every kind of link, and the list
+//! below says which rows there must be. Every test ends by looking whether the honest nodes
+//! noticed anything.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program")]
+
+/// Makes the tests `<row>::tcp` and `<row>::ws` of each function `async fn <row>(kind: Kind)`.
+macro_rules! rows {
+    ($($row:ident),+ $(,)?) => {
+        /// The rows of this module.
+        pub(crate) const ROWS: &[&str] = &[$(stringify!($row)),+];
+
+        $(
+            mod $row {
+                use crate::wire::Kind;
+
+                // One more transport in `Kind::ALL`, and this does not compile.
+                const _: [Kind; 2] = Kind::ALL;
+
+                #[tokio::test]
+                async fn tcp() {
+                    super::$row(Kind::Tcp).await;
+                }
+
+                #[tokio::test]
+                async fn ws() {
+                    super::$row(Kind::Ws).await;
+                }
+            }
+        )+
+    };
+}
+
+mod attacker;
+mod postcard;
+mod wire;
+mod world;
+
+mod bounds;
+mod calls;
+mod checksums;
+mod chunks;
+mod flags;
+mod framing;
+mod handshake;
+mod keys;
+mod payloads;
+mod states;
+
+/// The rows of the catalogue (RELIABILITY.md, section 2.3) that are about links.
+const REQUIRED: [&str; 29] = [
+    "f01", "f02", "f03", "f04", "f05", "f06", "f07", "f08", "f09", "f10", "f11", "f12", "f16",
+    "f18", "f19", "f20", "f21", "f22", "f23", "h01", "h02", "h03", "h04", "h05", "h06", "h07",
+    "h12", "h13", "h14",
+];
+
+#[test]
+fn every_row_of_the_catalogue_is_tested_once() {
+    let modules = [
+        bounds::ROWS,
+        calls::ROWS,
+        checksums::ROWS,
+        chunks::ROWS,
+        flags::ROWS,
+        framing::ROWS,
+        handshake::ROWS,
+        keys::ROWS,
+        payloads::ROWS,
+        states::ROWS,
+    ];
+    let mut rows: Vec<&str> = modules.concat().iter().map(|row| &row[..3]).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, REQUIRED);
+}
