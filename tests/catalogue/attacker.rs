@@ -1,6 +1,6 @@
 //! A peer that speaks bytes: honest where a test wants it to be, wrong at any step.
 
-use crate::postcard::{CHALLENGE, Hello, RESPONSE, Reader, Request, proof};
+use crate::messages::{CHALLENGE, Hello, RESPONSE, Reader, Request, Writer, proof};
 use crate::wire::Wire;
 use bytes::BytesMut;
 use ed25519_dalek::SigningKey;
@@ -122,6 +122,13 @@ impl Link {
         code
     }
 
+    /// Refuses the dialler as a Main does, with this text.
+    pub(crate) async fn refuse(&mut self, code: u64, message: &[u8]) {
+        self.expect(Kind::Handshake).await;
+        let refusal = Writer::default().raw(&[RESPONSE, 1]).varint(code).text(message).0;
+        self.send_frame(Kind::Handshake, 0, &refusal).await;
+    }
+
     /// Does the whole handshake as `hello` says, with proofs by `signing`.
     pub(crate) async fn shake(
         &mut self,
@@ -189,7 +196,7 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
     ended.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
-fn said(frame: &Frame) -> Said {
+pub(crate) fn said(frame: &Frame) -> Said {
     if frame.kind() == Kind::Error {
         return Said::Failed(ErrorEnvelope::decode(frame.payload()).expect("a legal error"));
     }

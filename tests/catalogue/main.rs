@@ -34,7 +34,9 @@ macro_rules! rows {
 }
 
 mod attacker;
-mod postcard;
+mod false_main;
+mod machine;
+mod messages;
 mod wire;
 mod world;
 

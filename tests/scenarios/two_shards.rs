@@ -2,9 +2,10 @@
 
 use bytes::BytesMut;
 use relay_core::{
-    Answer, Call, Config, Delivery, Identity, Instant, LinkId, Mail, MailTo, Node, NodeId, Outbox,
-    Output, Reply, Role, Shard, Side,
+    Answer, Call, Config, Delivery, Identity, Instant, Mail, Node, NodeId, Outbox, Output, Reply,
+    Role, Side,
 };
+use relay_sim::{Machine, place_of};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -16,42 +17,6 @@ enum Input {
     Stop,
 }
 
-/// A shard of the Main, the first with Control in it.
-enum Machine {
-    First(Box<Node>),
-    Other(Box<Shard>),
-}
-
-impl Machine {
-    fn open(&mut self, now: Instant, out: &mut Outbox) -> LinkId {
-        match self {
-            Self::First(node) => node.open_link(Side::Accepted, now, out).expect("room"),
-            Self::Other(shard) => shard.open_link(Side::Accepted, now, out).expect("room"),
-        }
-    }
-
-    fn received(&mut self, link: LinkId, bytes: &mut BytesMut, now: Instant, out: &mut Outbox) {
-        match self {
-            Self::First(node) => node.handle_received(link, bytes, now, out),
-            Self::Other(shard) => shard.handle_received(link, bytes, now, out),
-        }
-    }
-
-    fn mail(&mut self, mail: Mail, now: Instant, out: &mut Outbox) {
-        match self {
-            Self::First(node) => node.handle_mail(mail, now, out),
-            Self::Other(shard) => shard.handle_mail(mail, now, out),
-        }
-    }
-
-    fn timeout(&mut self, now: Instant, out: &mut Outbox) {
-        match self {
-            Self::First(node) => node.handle_timeout(now, out),
-            Self::Other(shard) => shard.handle_timeout(now, out),
-        }
-    }
-}
-
 /// Runs a shard with one link until it is told to stop; `others` are the threads of all shards.
 fn run_shard(
     mut machine: Machine,
@@ -61,28 +26,24 @@ fn run_shard(
 ) {
     let (mut out, mut tail) = (Outbox::default(), BytesMut::new());
     let started = std::time::Instant::now();
-    let link = machine.open(Instant::ZERO, &mut out);
+    let link = machine.open_link(Side::Accepted, Instant::ZERO, &mut out).expect("room");
     loop {
         let input = inputs.recv_timeout(Duration::from_millis(1));
         let now = Instant::ZERO.after(started.elapsed());
         match input {
             Ok(Input::Bytes(bytes)) => {
                 tail.extend_from_slice(&bytes);
-                machine.received(link, &mut tail, now, &mut out);
+                machine.handle_received(link, &mut tail, now, &mut out);
             }
-            Ok(Input::Mail(mail)) => machine.mail(mail, now, &mut out),
+            Ok(Input::Mail(mail)) => machine.handle_mail(mail, now, &mut out),
             Ok(Input::Stop) => return,
-            Err(_) => machine.timeout(now, &mut out),
+            Err(_) => machine.handle_timeout(now, &mut out),
         }
         for output in out.drain() {
             match output {
                 Output::Transmit { frame, .. } => drop(peer.send(Input::Bytes(frame.to_vec()))),
                 Output::Mail(mail) => {
-                    let shard = match mail.to() {
-                        MailTo::Control => 0,
-                        MailTo::Shard(shard) => usize::from(shard),
-                    };
-                    others[shard].send(Input::Mail(mail)).expect("the shard runs");
+                    others[place_of(&mail)].send(Input::Mail(mail)).expect("the shard runs");
                 }
                 Output::Close { reason, .. } => panic!("a link closed: {reason}"),
                 _ => {}

@@ -1,13 +1,17 @@
 //! A Main between a caller and a Home, driven frame by frame: what tests count and benches time.
 
+use crate::machine::{Machine, place_of};
 use bytes::{Bytes, BytesMut};
 use relay_core::frame::{FrameWriter, HEADER_BYTES, Kind};
 use relay_core::message::{RequestEnvelope, ResponseEnvelope, Status, Texts};
-use relay_core::{Config, Identity, Instant, LinkId, Node, NodeId, Outbox, Output, Role, Side};
+use relay_core::{
+    Config, Identity, Instant, LinkId, Mail, Node, NodeId, Outbox, Output, Role, Side,
+};
+use std::collections::VecDeque;
 
-/// A Main with two authenticated links and a registered service.
+/// A shard of a Main with two authenticated links and a service behind one of them.
 pub struct Forwarding {
-    main: Node,
+    machine: Machine,
     caller: LinkId,
     home: LinkId,
     out: Outbox,
@@ -20,41 +24,81 @@ pub struct Forwarding {
 }
 
 impl Forwarding {
-    /// Calls to `service-0` of `services` registered ones, with bodies of `body_bytes`.
+    /// Calls with bodies of `body_bytes`, in a registry of `services` services.
     ///
     /// # Panics
     /// When the handshake does not end as it must.
     #[must_use]
     #[expect(clippy::expect_used, reason = "a fixture that cannot be set up ends the run")]
     pub fn new(body_bytes: usize, services: u32) -> Self {
-        let now = Instant::ZERO;
-        let mut main = node(Role::Main, "main", 1);
-        let mut home = node(Role::Home, "home", 2);
-        let mut out = Outbox::with_capacity(64);
-        for n in 0..services.min(64) {
-            let name = format!("service-{n}");
-            home.register(&name, &["run"], now, &mut out).expect("legal");
+        let main = Machine::First(Box::new(node(Role::Main, "main", 1)));
+        let mut main = [main];
+        let homes = services.div_ceil(SERVICES_PER_HOME);
+        for n in 1..homes {
+            let _ = link(&mut main, 0, home(n, SERVICES_PER_HOME));
         }
-        let home = link(&mut main, home, now);
-        let caller = link(&mut main, node(Role::Caller, "caller", 3), now);
+        let (home, caller) = (link(&mut main, 0, home(0, services)), caller(&mut main, 0));
+        let [machine] = main;
+        Self::over(machine, caller, home, body_bytes, "service-0-0").expect("a legal name")
+    }
+
+    /// Two shards of one Main, each with links of its own.
+    ///
+    /// # Panics
+    /// When the handshake does not end as it must.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a fixture that cannot be set up ends the run")]
+    pub fn two_shards(body_bytes: usize) -> [Self; 2] {
+        let identity = Identity::new(&[1; 32], NodeId::new("main").ok()).expect("legal");
+        let (first, mut others) = Node::with_shards(Config::new(Role::Main), identity, [1; 32], 2);
+        let second = others.pop().expect("there are two");
+        let mut main = [Machine::First(Box::new(first)), Machine::Other(Box::new(second))];
+        let links = [0, 1].map(|at: usize| {
+            let home = link(&mut main, at, home(at as u32, 1));
+            (home, caller(&mut main, at))
+        });
+        let mut number = 0;
+        let mut links = links.into_iter();
+        main.map(|machine| {
+            let (home, caller) = links.next().expect("one for each shard");
+            let service = format!("service-{number}-0");
+            number += 1;
+            Self::over(machine, caller, home, body_bytes, &service).expect("a legal name")
+        })
+    }
+
+    fn over(
+        machine: Machine,
+        caller: LinkId,
+        home: LinkId,
+        body_bytes: usize,
+        service: &str,
+    ) -> Result<Self, postcard::Error> {
         let body = vec![b'x'; body_bytes];
-        let envelope = RequestEnvelope {
+        let envelope = postcard::to_allocvec(&RequestEnvelope {
             node: "",
-            service: "service-0",
+            service,
             method: "run",
             deadline_ms: 60_000,
             options: 0,
             ttl: 10,
             content: 0,
             headers: Texts::default(),
-        };
-        let envelope = postcard::to_allocvec(&envelope).expect("it can be written");
+        })?;
         let request = frame(Kind::Request, &envelope, &body);
         let envelope = ResponseEnvelope { status: Status::Result, content: 0 };
-        let envelope = postcard::to_allocvec(&envelope).expect("it can be written");
-        let response = frame(Kind::Response, &envelope, &body);
-        let space = BytesMut::new();
-        Self { main, caller, home, out, space, request, response, next_label: 1 << 32, now }
+        let response = frame(Kind::Response, &postcard::to_allocvec(&envelope)?, &body);
+        Ok(Self {
+            machine,
+            caller,
+            home,
+            out: Outbox::with_capacity(64),
+            space: BytesMut::new(),
+            request,
+            response,
+            next_label: 1 << 32,
+            now: Instant::ZERO,
+        })
     }
 
     /// One request in from the caller, one out to the Home. Returns the label it left with.
@@ -64,7 +108,7 @@ impl Forwarding {
         self.next_label += 1 << 32;
         self.space.reserve(self.request.len());
         self.space.extend_from_slice(&self.request);
-        self.main.handle_received(self.caller, &mut self.space, self.now, &mut self.out);
+        self.machine.handle_received(self.caller, &mut self.space, self.now, &mut self.out);
         let frame = self.sent();
         let mut label = [0; 8];
         label.copy_from_slice(&frame[6..HEADER_BYTES]);
@@ -77,7 +121,7 @@ impl Forwarding {
         self.response[6..HEADER_BYTES].copy_from_slice(&label.to_be_bytes());
         self.space.reserve(self.response.len());
         self.space.extend_from_slice(&self.response);
-        self.main.handle_received(self.home, &mut self.space, self.now, &mut self.out);
+        self.machine.handle_received(self.home, &mut self.space, self.now, &mut self.out);
         self.sent().len()
     }
 
@@ -97,42 +141,72 @@ impl Forwarding {
             }
         }
         let Some((link, frame)) = sent else { return Bytes::new() };
-        self.main.handle_flushed(link, frame.len() as u32);
+        self.machine.handle_flushed(link, frame.len() as u32);
         frame
     }
 }
 
-fn node(role: Role, name: &str, key: u8) -> Node {
-    let identity = Identity::new(&[key; 32], NodeId::new(name).ok());
-    #[expect(clippy::expect_used, reason = "the names of this file are legal")]
-    let identity = identity.expect("legal");
-    Node::new(Config::new(role), identity, [key; 32])
+#[expect(clippy::expect_used, reason = "the names of this file are legal")]
+fn node(role: Role, name: &str, key: u32) -> Node {
+    let mut secret = [7; 32];
+    secret[..4].copy_from_slice(&key.to_be_bytes());
+    let identity = Identity::new(&secret, NodeId::new(name).ok()).expect("legal");
+    Node::new(Config::new(role), identity, secret)
 }
 
-/// Links `peer` to `main` and lets both say what they have to say.
-#[expect(clippy::expect_used, reason = "a fixture that cannot be set up ends the run")]
-fn link(main: &mut Node, mut peer: Node, now: Instant) -> LinkId {
+#[expect(clippy::expect_used, reason = "the names of this file are legal")]
+fn home(number: u32, services: u32) -> Node {
+    let mut home = node(Role::Home, &format!("home-{number}"), 100 + number);
     let mut out = Outbox::default();
+    for n in 0..services.min(SERVICES_PER_HOME) {
+        let name = format!("service-{number}-{n}");
+        home.register(&name, &["run"], Instant::ZERO, &mut out).expect("legal");
+    }
+    home
+}
+
+fn caller(main: &mut [Machine], at: usize) -> LinkId {
+    link(main, at, node(Role::Caller, "caller", 2))
+}
+
+/// Links `peer` to one machine of a Main and lets all of them say what they have to say.
+#[expect(clippy::expect_used, reason = "a fixture that cannot be set up ends the run")]
+fn link(main: &mut [Machine], at: usize, mut peer: Node) -> LinkId {
+    let (mut out, now) = (Outbox::default(), Instant::ZERO);
     let dial = peer.dial("main", now, &mut out);
     let dialled = peer.open_link(Side::Dialled(dial), now, &mut out).expect("room");
     let (mut to_main, mut to_peer) = (BytesMut::new(), BytesMut::new());
     carry(&mut out, &mut to_main);
-    let accepted = main.open_link(Side::Accepted, now, &mut out).expect("room");
+    let accepted = main[at].open_link(Side::Accepted, now, &mut out).expect("room");
     while !(to_main.is_empty() && to_peer.is_empty()) {
-        main.handle_received(accepted, &mut to_main, now, &mut out);
-        carry(&mut out, &mut to_peer);
+        main[at].handle_received(accepted, &mut to_main, now, &mut out);
+        let mut mails = carry(&mut out, &mut to_peer);
+        while let Some(mail) = mails.pop_front() {
+            main[place_of(&mail)].handle_mail(mail, now, &mut out);
+            mails.extend(carry(&mut out, &mut to_peer));
+        }
         peer.handle_received(dialled, &mut to_peer, now, &mut out);
         carry(&mut out, &mut to_main);
+    }
+    // Route tables are published once in a while; let that while pass.
+    main[0].handle_timeout(now.after(std::time::Duration::from_millis(20)), &mut out);
+    for mail in carry(&mut out, &mut to_peer) {
+        main[place_of(&mail)].handle_mail(mail, now, &mut out);
     }
     accepted
 }
 
-fn carry(out: &mut Outbox, wire: &mut BytesMut) {
+/// Puts bytes on the wire and returns the mail.
+fn carry(out: &mut Outbox, wire: &mut BytesMut) -> VecDeque<Mail> {
+    let mut mails = VecDeque::new();
     for output in out.drain() {
-        if let Output::Transmit { frame, .. } = output {
-            wire.extend_from_slice(&frame);
+        match output {
+            Output::Transmit { frame, .. } => wire.extend_from_slice(&frame),
+            Output::Mail(mail) => mails.push_back(mail),
+            _ => {}
         }
     }
+    mails
 }
 
 fn frame(kind: Kind, envelope: &[u8], body: &[u8]) -> Vec<u8> {
@@ -140,3 +214,6 @@ fn frame(kind: Kind, envelope: &[u8], body: &[u8]) -> Vec<u8> {
     let write = |out: &mut BytesMut| out.extend_from_slice(envelope);
     FrameWriter::default().write(kind, 0, ttl, write, body).freeze().to_vec()
 }
+
+/// As many as one Home may register.
+const SERVICES_PER_HOME: u32 = 64;

@@ -5,10 +5,12 @@
 
 mod checker;
 mod forwarding;
+mod machine;
 mod network;
 mod world;
 
 pub use checker::Verdict;
 pub use forwarding::Forwarding;
+pub use machine::{Machine, place_of};
 pub use network::Faults;
 pub use world::{Report, World, WorldConfig, run};

@@ -29,8 +29,8 @@ fn the_table_of_errors_is_up_to_date() {
 fn every_code_has_one_row_and_one_name() {
     let table = table();
     for code in ErrorCode::ALL {
-        assert_eq!(table.matches(&format!("| {} |", *code as u16)).count(), 1, "{code}");
-        assert_eq!(table.matches(&format!("| `{code}` |")).count(), 1, "{code}");
+        let row = format!("\n| {} | `{code}` |", *code as u16);
+        assert_eq!(table.matches(&row).count(), 1, "{code}");
         assert_eq!(ErrorCode::from_wire(*code as u16), Some(*code));
     }
 }

@@ -2,8 +2,11 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail by panicking, too")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Output, Stdio};
+#[path = "support/process.rs"]
+mod process;
+
+use process::{Process, command};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -119,7 +122,7 @@ fn an_unreachable_main_is_told_within_the_timeout() {
 #[cfg(unix)]
 fn a_node_starts_says_so_and_stops_on_a_signal() {
     for signal in ["INT", "TERM"] {
-        let mut node = Running::start(&["-server", "-node-type", "main", "-port", "0"]);
+        let node = Process::relay(&["-server", "-node-type", "main", "-port", "0"]);
         let lines = node.lines_until(" ready ");
         for wanted in [
             "Starting as Main Relay with auto-generated node ID",
@@ -131,7 +134,7 @@ fn a_node_starts_says_so_and_stops_on_a_signal() {
         assert!(lines.iter().any(|line| line.ends_with("/ws/p2p")), "{lines:?}");
         assert!(!lines.iter().any(|line| line.contains("127.0.0.1:0")), "{lines:?}");
         node.signal(signal);
-        assert_eq!(node.exit_code(), Some(0), "{signal}");
+        assert_stopped(node);
     }
 }
 
@@ -139,14 +142,14 @@ fn a_node_starts_says_so_and_stops_on_a_signal() {
 #[cfg(unix)]
 fn a_chosen_id_and_json_lines() {
     let flags = ["-server", "-port", "0", "-node-id", "custom.relay.com", "-log-format", "json"];
-    let mut node = Running::start(&flags);
+    let node = Process::relay(&flags);
     let lines = node.lines_until("\"ready\"");
     let start = lines.iter().find(|line| line.contains("Starting as Main Relay")).expect("started");
     let object: serde_json::Value = serde_json::from_str(start).expect("a JSON object");
     assert_eq!(object["message"], "Starting as Main Relay with node ID");
     assert_eq!(object["node_id"], "custom.relay.com");
     node.signal("TERM");
-    assert_eq!(node.exit_code(), Some(0));
+    assert_stopped(node);
 }
 
 #[test]
@@ -161,75 +164,15 @@ fn a_taken_port_is_told() {
     assert!(text.contains("hint: another process listens there"), "{text}");
 }
 
-struct Running {
-    child: Child,
-    log: BufReader<std::process::ChildStderr>,
-}
-
 #[cfg(unix)]
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments).stderr(Stdio::piped()).spawn().expect("runs");
-        let log = BufReader::new(child.stderr.take().expect("piped"));
-        Self { child, log }
-    }
-
-    fn lines_until(&mut self, wanted: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            let count = self.log.read_line(&mut line).expect("UTF-8");
-            assert!(count > 0, "the process ended: {lines:?}");
-            lines.push(line.trim_end().to_owned());
-            if format!("{} ", line.trim_end()).contains(wanted) {
-                return lines;
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let process = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &process]).status().expect("kill");
-        assert!(status.success());
-    }
-
-    fn exit_code(mut self) -> Option<i32> {
-        let until = Instant::now() + Duration::from_secs(10);
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                let mut rest = String::new();
-                self.log.read_to_string(&mut rest).expect("UTF-8");
-                assert!(rest.contains("stopped"), "{rest}");
-                return status.code();
-            }
-            assert!(Instant::now() < until, "still running");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Already gone when the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn assert_stopped(node: Process) {
+    let (code, lines) = node.ended();
+    assert_eq!(code, Some(0), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("stopped")), "{lines:?}");
 }
 
 fn relay(arguments: &[&str]) -> Output {
     command(arguments).output().expect("runs")
-}
-
-/// The binary with an environment that holds no settings.
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("RELAY_") {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 fn words(line: &str) -> Vec<&str> {

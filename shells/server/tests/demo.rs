@@ -3,8 +3,11 @@
 #![cfg(unix)]
 #![expect(clippy::expect_used, reason = "helpers of tests fail by panicking, too")]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+#[path = "support/process.rs"]
+mod process;
+
+use process::Process;
+use std::process::Command;
 
 #[test]
 fn every_line_works_when_pasted() {
@@ -68,40 +71,25 @@ fn a_taken_port_is_replaced_and_told() {
 }
 
 struct Demo {
-    child: Child,
+    process: Process,
     text: String,
 }
 
 impl Demo {
     fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
-        let child = command.args(arguments).stdout(Stdio::piped()).spawn().expect("runs");
-        Self { child, text: String::new() }
+        Self { process: Process::relay(arguments), text: String::new() }
     }
 
     /// The indented lines after "Try in another terminal".
     fn commands(&mut self) -> Vec<String> {
-        let mut out = BufReader::new(self.child.stdout.take().expect("piped"));
-        while !self.text.contains("Ctrl-C") {
-            assert!(out.read_line(&mut self.text).expect("UTF-8") > 0, "ended: {}", self.text);
-        }
+        self.text = self.process.lines_until("Ctrl-C").join("\n");
         let after = self.text.split_once("Try in another terminal:").expect("told").1;
         let commands = after.lines().filter_map(|line| line.strip_prefix("  "));
         commands.map(str::to_owned).collect()
     }
 
-    fn interrupt(mut self) -> Option<i32> {
-        let process = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", "INT", &process]).status().expect("kill");
-        assert!(status.success());
-        self.child.wait().expect("ends").code()
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        // Already gone when the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn interrupt(self) -> Option<i32> {
+        self.process.signal("INT");
+        self.process.ended().0
     }
 }

@@ -10,3 +10,5 @@ mod limits;
 mod routes;
 #[path = "http/rpc.rs"]
 mod rpc;
+#[path = "support/client.rs"]
+mod support;

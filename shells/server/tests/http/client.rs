@@ -1,4 +1,6 @@
-//! A gateway on a free port and a client that sends exactly the bytes it is told to.
+//! A gateway on a free port.
+
+pub(crate) use crate::support::{Client, Response, post};
 
 use bytes::Bytes;
 use relay_server::http::{Gateway, GatewayConfig};
@@ -7,8 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -64,7 +65,7 @@ impl Server {
     }
 
     pub(crate) async fn connect(&self) -> Client {
-        Client { stream: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
+        Client::connect(self.address).await
     }
 
     pub(crate) async fn request(&self, request: &str) -> Response {
@@ -110,75 +111,3 @@ async fn serve(calls: Arc<Calls>, request: ServiceRequest) -> Result<Bytes, Serv
 }
 
 pub(crate) const APPLICATION_ERROR: &str = r#"{"code": 7, "message":"no","data":[1e400]}"#;
-
-pub(crate) fn post(path: &str, headers: &str, body: &str) -> String {
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{headers}\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
-    read: Vec<u8>,
-}
-
-impl Client {
-    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.unwrap();
-    }
-
-    /// The next response, or none when the server closed first.
-    pub(crate) async fn response(&mut self) -> Option<Response> {
-        let end = loop {
-            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end;
-            }
-            if !self.fill().await {
-                return None;
-            }
-        };
-        let head = String::from_utf8(self.read.drain(..end + 4).collect()).unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut response = Response { status, head, body: String::new() };
-        let length = response.header("content-length").map_or(0, |text| text.parse().unwrap());
-        while self.read.len() < length {
-            assert!(self.fill().await, "the body broke off");
-        }
-        response.body = String::from_utf8(self.read.drain(..length).collect()).unwrap();
-        Some(response)
-    }
-
-    /// Whether the server closes within the time, sending nothing more.
-    pub(crate) async fn is_closed_within(&mut self, time: Duration) -> bool {
-        let mut byte = [0];
-        let read = tokio::time::timeout(time, self.stream.read(&mut byte)).await;
-        self.read.is_empty() && matches!(read, Ok(Ok(0) | Err(_)))
-    }
-
-    async fn fill(&mut self) -> bool {
-        let read = self.stream.read_buf(&mut self.read);
-        let read = tokio::time::timeout(Duration::from_secs(10), read).await;
-        matches!(read.expect("no answer in time"), Ok(count) if count > 0)
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
-
-impl Response {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let lines = self.head.lines().skip(1);
-        let mut pairs = lines.filter_map(|line| line.split_once(": "));
-        pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-
-    pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-}

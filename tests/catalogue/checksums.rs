@@ -1,0 +1,101 @@
+//! One wrong bit: noticed where the frame is consumed, and nothing runs.
+
+use crate::attacker::{Said, frame, label};
+use crate::messages::{Hello, Request, register, result};
+use crate::wire::Kind;
+use crate::world::World;
+use relay_core::frame::{HEADER_BYTES, Kind as FrameKind};
+use relay_tokio::{CallRequest, ErrorCode, Executed, Role};
+
+rows! {
+    f06_one_wrong_bit,
+}
+
+async fn f06_one_wrong_bit(kind: Kind) {
+    let mut world = World::start(kind).await;
+    frames_that_end_at_the_main(&mut world).await;
+    requests_of_a_caller(&world).await;
+    assert_eq!(world.ran(), 0, "a handler ran");
+    answers_of_a_home(&mut world).await;
+    world.still_serves().await;
+}
+
+/// A wrong checksum here costs the link.
+async fn frames_that_end_at_the_main(world: &mut World) {
+    let frames = [
+        (FrameKind::Ping, b"ping".to_vec()),
+        (FrameKind::Pong, b"pong".to_vec()),
+        (FrameKind::Control, register(b"stolen", b"")),
+    ];
+    for (frame_kind, payload) in frames {
+        let whole = frame(frame_kind, 0, &payload);
+        for byte in [HEADER_BYTES, HEADER_BYTES + payload.len() - 1, whole.len() - 1] {
+            let mut bytes = whole.clone();
+            bytes[byte] ^= 0x10;
+            let mut link = world.open(Role::Home).await;
+            link.send(&bytes).await;
+            let what = format!("{frame_kind:?}, byte {byte}");
+            world.must_close(link, ErrorCode::BadChecksum, &what).await;
+        }
+    }
+    let mut link = world.connect().await;
+    let (_, hello) = world.stranger(Role::Home);
+    let mut bytes = frame(FrameKind::Handshake, 0, &Hello::encode(&hello));
+    *bytes.last_mut().unwrap() ^= 1;
+    link.send(&bytes).await;
+    world.must_close(link, ErrorCode::BadChecksum, "Handshake").await;
+    assert!(world.main.registry().services.iter().all(|found| found.name != "stolen"));
+}
+
+/// Every bit behind the header. The Main passes a request on as it is; whoever would run it finds
+/// the damage, if the envelope was not refused before.
+async fn requests_of_a_caller(world: &World) {
+    let mut link = world.open(Role::Caller).await;
+    let payload = Request::to("echo", "echo", b"{\"amount\":100}").encode();
+    let body_at = payload.len() - 14;
+    let length = frame(FrameKind::Request, 0, &payload).len();
+    for bit in 0..(length - HEADER_BYTES) * 8 {
+        let id = label(bit as u32, 1);
+        let mut bytes = frame(FrameKind::Request, id, &payload);
+        bytes[HEADER_BYTES + bit / 8] ^= 1 << (bit % 8);
+        link.send(&bytes).await;
+        let (at, said) = link.answer().await;
+        let Said::Failed(error) = said else { panic!("bit {bit}: {said:?}") };
+        assert_eq!((at, error.executed), (id, Executed::No), "bit {bit}: {error}");
+        let in_envelope = bit / 8 < body_at;
+        assert!(in_envelope || error.code == ErrorCode::BadChecksum, "bit {bit}: {error}");
+        assert!(!in_envelope || error.node.as_str() != "", "bit {bit}: {error}");
+    }
+    link.is_alive().await;
+}
+
+/// A damaged answer is no answer; a damaged frame that costs the link leaves its calls unknown.
+async fn answers_of_a_home(world: &mut World) {
+    let mut link = world.open_home("bad").await;
+    let ask = |world: &World| {
+        let caller = world.caller.node().clone();
+        tokio::spawn(async move { caller.call(CallRequest::new("bad", "ask", "1")).await })
+    };
+    let asked = ask(world);
+    let id = link.expect(FrameKind::Request).await.id();
+    let mut bytes = frame(FrameKind::Response, id, &result(b"{\"amount\":100}"));
+    bytes[HEADER_BYTES + 12] ^= 1;
+    link.send(&bytes).await;
+    let error = asked.await.unwrap().expect_err("damaged");
+    assert_eq!((error.code, error.executed), (ErrorCode::BadResponse, Executed::Unknown));
+    let asked = ask(world);
+    link.expect(FrameKind::Request).await;
+    let mut bytes = frame(FrameKind::Ping, 0, b"ping");
+    bytes[HEADER_BYTES] ^= 1;
+    link.send(&bytes).await;
+    let error = asked.await.unwrap().expect_err("lost");
+    assert_eq!((error.code, error.executed), (ErrorCode::LinkLost, Executed::Unknown));
+    // The strangers before were dropped by the test and come first in the log.
+    let down = loop {
+        let down = world.down().await;
+        if down.reason != relay_tokio::CloseReason::PeerClosed {
+            break down;
+        }
+    };
+    assert_eq!(down.reason.to_wire(), ErrorCode::BadChecksum as u16, "{down:?}");
+}
