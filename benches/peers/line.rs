@@ -5,6 +5,7 @@ use crate::Failure;
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
 use async_tungstenite::tungstenite::Message;
+use async_tungstenite::tungstenite::error::{Error, ProtocolError};
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use bytes::{Buf, BytesMut};
 use futures_util::{Sink, Stream};
@@ -104,14 +105,19 @@ impl Line for WebSocket {
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Failure>> {
         loop {
-            match ready!(Pin::new(&mut self.stream).poll_next(cx)?) {
-                Some(Message::Binary(bytes)) => {
+            match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+                Some(Ok(Message::Binary(bytes))) => {
                     input.extend_from_slice(&bytes);
                     return Poll::Ready(Ok(true));
                 }
-                Some(Message::Close(_)) | None => return Poll::Ready(Ok(false)),
-                Some(Message::Text(_)) => return Poll::Ready(Err("a text message came".into())),
-                Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Some(Ok(Message::Close(_)) | Err(Error::Protocol(RESET))) | None => {
+                    return Poll::Ready(Ok(false));
+                }
+                Some(Ok(Message::Text(_))) => {
+                    return Poll::Ready(Err("a text message came".into()));
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
             }
         }
     }
@@ -144,6 +150,8 @@ fn config() -> WebSocketConfig {
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
 }
 
+/// How a part that is killed ends its connections.
+const RESET: ProtocolError = ProtocolError::ResetWithoutClosingHandshake;
 const TCP_READ_BYTES: usize = 64 << 10;
 /// As much as a hub for many idle connections can afford.
 const WEBSOCKET_READ_BYTES: usize = 4 << 10;

@@ -1,13 +1,55 @@
-//! Strangers who hold connections and say nothing.
+//! Peers who cost much and say little: silent connections, and floods of the smallest frames.
 
+use crate::attacker::frame;
+use crate::messages::{Writer, registered};
 use crate::wire::Kind;
 use crate::world::{World, until};
-use relay_tokio::{CloseReason, Role};
+use relay_core::frame::Kind as FrameKind;
+use relay_tokio::{CloseReason, ErrorCode, Role};
 use std::time::Duration;
 
 rows! {
+    f13_a_flood_of_the_smallest_frames,
     h01_connect_and_send_nothing,
     h02_many_half_open_handshakes,
+}
+
+/// While it lasts others are served, and it does not last.
+async fn f13_a_flood_of_the_smallest_frames(kind: Kind) {
+    let mut world = World::start(kind).await;
+    let refresh = Writer::default().raw(&[4]).0;
+    let floods = [
+        (FrameKind::Ping, vec![]),
+        (FrameKind::Pong, vec![]),
+        (FrameKind::Control, refresh),
+        (FrameKind::Extension, vec![]),
+    ];
+    for (frame_kind, payload) in floods {
+        let mut link = world.open(Role::Home).await;
+        let batch = frame(frame_kind, 0, &payload).repeat(250);
+        // What was unread when the link closed may take the goodbye with it, so the log decides.
+        let mut calls = 0;
+        let down = loop {
+            link.send(&batch).await;
+            let answer = world.call("echo", "1").await;
+            assert_eq!(answer, Ok(relay_tokio::Answer::Result("1".into())), "{frame_kind:?}");
+            calls += 1;
+            let pause = Duration::from_millis(1);
+            if let Ok(down) = tokio::time::timeout(pause, world.down()).await {
+                break down;
+            }
+            assert!(calls < 10_000, "{frame_kind:?} goes on for ever");
+        };
+        assert_eq!(down.reason.to_wire(), ErrorCode::RateLimited as u16, "{frame_kind:?}");
+    }
+    // Larger ones are no pings.
+    let mut link = world.open(Role::Caller).await;
+    link.send_frame(FrameKind::Ping, 0, &[0; 65]).await;
+    world.must_close(link, ErrorCode::BadRequest, "a ping of 65 bytes").await;
+    let mut link = world.open(Role::Home).await;
+    link.send_frame(FrameKind::Control, 0, &registered("echo")).await;
+    world.must_close(link, ErrorCode::BadState, "a Home that registers a Main").await;
+    world.still_serves().await;
 }
 
 async fn h01_connect_and_send_nothing(kind: Kind) {

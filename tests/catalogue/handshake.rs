@@ -1,7 +1,7 @@
 //! The handshake, wrong at each step: versions, capabilities, turns, and a man in the middle.
 
 use crate::attacker::{frame, label};
-use crate::messages::{Hello, Request, proof, register};
+use crate::messages::{Hello, Request, proof, register, result};
 use crate::wire::Kind;
 use crate::world::World;
 use relay_core::frame::Kind as FrameKind;
@@ -15,6 +15,9 @@ rows! {
     h05_too_many_capabilities,
     h06_a_handshake_message_twice,
     h07_frames_before_authentication,
+    h08_a_recorded_handshake,
+    h09_a_mirror,
+    h18_two_links_of_one_node,
 }
 
 async fn h03_version_ranges(kind: Kind) {
@@ -187,5 +190,80 @@ async fn h07_frames_before_authentication(kind: Kind) {
     // A link that ends without a word is no fault.
     drop(world.connect().await);
     assert_eq!(world.down().await.reason, CloseReason::PeerClosed);
+    world.still_serves().await;
+}
+
+/// Everything a node once said, said again by somebody who has no key.
+async fn h08_a_recorded_handshake(kind: Kind) {
+    let mut world = World::start(kind).await;
+    let (signing, hello) = world.stranger(Role::Home);
+    let request = hello.encode();
+    let mut link = world.connect().await;
+    let challenge = link.ask(&request).await.expect("a challenge");
+    let recorded = proof(&signing, &request, &challenge);
+    link.prove(&recorded).await.expect("accepted");
+    for _ in 0..20 {
+        let mut replay = world.connect().await;
+        let other = replay.ask(&request).await.expect("a challenge");
+        assert_ne!(other, challenge, "the same nonce twice");
+        let rejection = replay.prove(&recorded).await.expect_err("a replay was accepted");
+        assert_eq!(rejection.message, "the signature does not fit");
+        world.must_close(replay, ErrorCode::Unauthenticated, "a replay").await;
+    }
+    link.is_alive().await;
+    drop(link);
+    world.still_serves().await;
+}
+
+/// The Main's own words back to it: its key as a peer's, and its challenge as a request.
+async fn h09_a_mirror(kind: Kind) {
+    let mut world = World::start(kind).await;
+    let (signing, hello) = world.stranger(Role::Home);
+    let mut link = world.connect().await;
+    let challenge = link.ask(&hello.encode()).await.expect("a challenge");
+    // Variant, version, role, then the id and the key.
+    let key_at = 4 + usize::from(challenge[3]);
+    let key = challenge[key_at..key_at + 32].to_vec();
+    let rejection = world_refuses(&mut world, Hello { key, ..hello }, &signing).await;
+    assert_eq!(rejection, "the other side shows our own key");
+    let mut link_back = world.connect().await;
+    let rejection = link_back.ask(&challenge).await.expect_err("no request");
+    assert_eq!(rejection.code, ErrorCode::BadState as u64);
+    world.must_close(link_back, ErrorCode::BadState, "a challenge for a request").await;
+    drop(link);
+    world.still_serves().await;
+}
+
+async fn world_refuses(
+    world: &mut World,
+    hello: Hello,
+    signing: &ed25519_dalek::SigningKey,
+) -> String {
+    let rejection = world.refused(&hello, signing).await;
+    assert_eq!(rejection.code, ErrorCode::Unauthenticated as u64);
+    rejection.message
+}
+
+async fn h18_two_links_of_one_node(kind: Kind) {
+    let mut world = World::start(kind).await;
+    let (signing, hello) = world.stranger(Role::Home);
+    let mut older = world.connect().await;
+    older.shake(&hello, &signing).await.expect("accepted");
+    older.send_frame(FrameKind::Control, 0, &register(b"moves", b"")).await;
+    older.expect(FrameKind::Control).await;
+    let mut newer = world.connect().await;
+    newer.shake(&hello, &signing).await.expect("accepted");
+    assert_eq!(older.goodbye().await, Some(u64::from(CloseReason::Superseded.to_wire())));
+    assert_eq!(world.down().await.reason, CloseReason::Superseded);
+    newer.send_frame(FrameKind::Control, 0, &register(b"moves", b"")).await;
+    newer.expect(FrameKind::Control).await;
+    let caller = world.caller.node().clone();
+    let call = relay_tokio::CallRequest::new("moves", "ask", "1");
+    let asked = tokio::spawn(async move { caller.call(call).await });
+    let id = newer.expect(FrameKind::Request).await.id();
+    newer.send_frame(FrameKind::Response, id, &result(b"2")).await;
+    let answer = asked.await.expect("no panic");
+    assert_eq!(answer, Ok(relay_tokio::Answer::Result("2".into())));
+    drop((older, newer));
     world.still_serves().await;
 }

@@ -1,7 +1,7 @@
 //! A Main between a caller and a Home, driven frame by frame: what tests count and benches time.
 
 use crate::machine::{Machine, place_of};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use relay_core::frame::{FrameWriter, HEADER_BYTES, Kind};
 use relay_core::message::{RequestEnvelope, ResponseEnvelope, Status, Texts};
 use relay_core::{
@@ -19,7 +19,9 @@ pub struct Forwarding {
     space: BytesMut,
     request: Vec<u8>,
     response: Vec<u8>,
-    next_label: u64,
+    /// Labels of the requests at the Home.
+    labels: Vec<[u8; 8]>,
+    round: u64,
     now: Instant,
 }
 
@@ -96,53 +98,73 @@ impl Forwarding {
             space: BytesMut::new(),
             request,
             response,
-            next_label: 1 << 32,
+            labels: Vec::new(),
+            round: 0,
             now: Instant::ZERO,
         })
     }
 
-    /// One request in from the caller, one out to the Home. Returns the label it left with.
-    #[inline]
-    pub fn request(&mut self) -> u64 {
-        self.request[6..HEADER_BYTES].copy_from_slice(&self.next_label.to_be_bytes());
-        self.next_label += 1 << 32;
-        self.space.reserve(self.request.len());
-        self.space.extend_from_slice(&self.request);
+    /// Puts `count` requests where a driver reads them, as one read would.
+    pub fn load_requests(&mut self, count: u32) {
+        self.round += 1;
+        for slot in 0..u64::from(count) {
+            let label = self.round << 32 | slot;
+            self.request[6..HEADER_BYTES].copy_from_slice(&label.to_be_bytes());
+            self.space.reserve(self.request.len());
+            self.space.extend_from_slice(&self.request);
+        }
+    }
+
+    /// Forwards what was loaded to the Home. This is what is counted and timed.
+    #[inline(never)]
+    pub fn forward_requests(&mut self) {
         self.machine.handle_received(self.caller, &mut self.space, self.now, &mut self.out);
-        let frame = self.sent();
-        let mut label = [0; 8];
-        label.copy_from_slice(&frame[6..HEADER_BYTES]);
-        u64::from_be_bytes(label)
     }
 
-    /// The answer in from the Home, and out to the caller. Returns the bytes that left.
-    #[inline]
-    pub fn answer(&mut self, label: u64) -> usize {
-        self.response[6..HEADER_BYTES].copy_from_slice(&label.to_be_bytes());
-        self.space.reserve(self.response.len());
-        self.space.extend_from_slice(&self.response);
-        self.machine.handle_received(self.home, &mut self.space, self.now, &mut self.out);
-        self.sent().len()
-    }
-
-    /// A whole call: request and answer.
-    #[inline]
-    pub fn call(&mut self) -> usize {
-        let label = self.request();
-        self.answer(label)
-    }
-
-    /// The one frame in the outbox.
-    fn sent(&mut self) -> Bytes {
-        let mut sent = None;
+    /// Takes the forwarded requests away and loads an answer to each.
+    pub fn load_answers(&mut self) {
+        self.labels.clear();
         for output in self.out.drain() {
             if let Output::Transmit { link, frame } = output {
-                sent = Some((link, frame));
+                let mut label = [0; 8];
+                label.copy_from_slice(&frame[6..HEADER_BYTES]);
+                self.labels.push(label);
+                self.machine.handle_flushed(link, frame.len() as u32);
             }
         }
-        let Some((link, frame)) = sent else { return Bytes::new() };
-        self.machine.handle_flushed(link, frame.len() as u32);
-        frame
+        for label in &self.labels {
+            self.response[6..HEADER_BYTES].copy_from_slice(label);
+            self.space.reserve(self.response.len());
+            self.space.extend_from_slice(&self.response);
+        }
+    }
+
+    /// Forwards what was loaded to the caller. This is what is counted and timed.
+    #[inline(never)]
+    pub fn forward_answers(&mut self) {
+        self.machine.handle_received(self.home, &mut self.space, self.now, &mut self.out);
+    }
+
+    /// Takes the forwarded answers away and tells how many bytes they were.
+    pub fn unload(&mut self) -> usize {
+        let mut bytes = 0;
+        for output in self.out.drain() {
+            if let Output::Transmit { link, frame } = output {
+                bytes += frame.len();
+                self.machine.handle_flushed(link, frame.len() as u32);
+            }
+        }
+        bytes
+    }
+
+    /// `count` whole calls, requests and answers. Returns the bytes of the answers.
+    #[inline]
+    pub fn calls(&mut self, count: u32) -> usize {
+        self.load_requests(count);
+        self.forward_requests();
+        self.load_answers();
+        self.forward_answers();
+        self.unload()
     }
 }
 

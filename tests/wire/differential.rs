@@ -121,7 +121,7 @@ fn agree(stream: &[u8], length_max: u32) -> Result<Reference, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn over_random_bytes(stream in vec(any::<u8>(), 0..64), length_max in 0_u32..100) {
@@ -164,6 +164,10 @@ proptest! {
         }
         agree(&stream, 1 << 20)?;
     }
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The bytes of the wire format: golden vectors, and a second decoder written from the document.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod coverage;
 mod differential;
