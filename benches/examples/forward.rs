@@ -2,7 +2,8 @@
 //!
 //! ```sh
 //! cargo build --release -p relay-benches --example forward
-//! valgrind --tool=callgrind --toggle-collect='*forward_requests*' target/release/examples/forward 64
+//! valgrind --tool=callgrind --toggle-collect='*forward_requests*' \
+//!     target/release/examples/forward 64
 //! ```
 //!
 //! The count that callgrind prints, divided by 32,000, is instructions per forwarded request;

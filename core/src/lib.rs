@@ -9,7 +9,8 @@
 //!
 //! ```
 //! use bytes::BytesMut;
-//! use relay_core::{Call, Config, Delivery, Identity, Instant, Node, Outbox, Output, Reply, Role, Side};
+//! use relay_core::{Call, Config, Delivery, Identity, Instant, Node, Outbox, Output};
+//! use relay_core::{Reply, Role, Side};
 //! use std::time::Duration;
 //!
 //! let node = |role, key| {

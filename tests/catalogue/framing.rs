@@ -41,6 +41,10 @@ async fn f02_a_length_over_the_limit(kind: Kind) {
             world.must_close(link, ErrorCode::TooLarge, &format!("{role:?} {length}")).await;
         }
     }
+    // Where the body does follow, the sender still gets to know why.
+    let mut link = world.open(Role::Caller).await;
+    link.send(&frame(FrameKind::Request, label(0, 1), &vec![b'x'; 2 << 20])).await;
+    world.must_close(link, ErrorCode::TooLarge, "a large frame, sent to its end").await;
     let mut link = world.connect().await;
     link.send(&((16_u32 << 10) + 1).to_be_bytes()).await;
     world.must_close(link, ErrorCode::TooLarge, "before the handshake").await;

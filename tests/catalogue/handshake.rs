@@ -244,6 +244,7 @@ async fn world_refuses(
     rejection.message
 }
 
+/// The newest link is the node; the one before is told so.
 async fn h18_two_links_of_one_node(kind: Kind) {
     let mut world = World::start(kind).await;
     let (signing, hello) = world.stranger(Role::Home);

@@ -1,4 +1,4 @@
-//! The catalogue of hostile input, row by row: a raw peer beside honest nodes, over every transport.
+//! The catalogue of hostile input, row by row: a raw peer beside honest nodes, over each transport.
 //!
 //! Each row is one function; [`rows!`] makes a test of it for every kind of link, and the list
 //! below says which rows there must be. Every test ends by looking whether the honest nodes

@@ -28,29 +28,30 @@ enum Cell {
 
 use Cell::{Closed as X, Kept as K, Next as N, Served as S};
 
-/// For each stage, who sends to whom: Home to Main, caller to Main, Main to Home, Main to caller.
-type Row = [[Cell; 4]; 3];
+/// For each stage, who sends to whom: Home, caller and Main to a Main; a Main to a Home and to a
+/// caller.
+type Row = [[Cell; 5]; 3];
 
 const MATRIX: [(FrameKind, Row); 12] = [
-    (FrameKind::Handshake, [[N, N, N, N], [X, X, X, X], [X, X, X, X]]),
-    (FrameKind::Ping, [[X, X, X, X], [X, X, X, X], [S, S, S, S]]),
-    (FrameKind::Pong, [[X, X, X, X], [X, X, X, X], [K, K, K, K]]),
-    (FrameKind::Control, [[X, X, X, X], [X, X, X, X], [S, X, K, X]]),
-    (FrameKind::Request, [[X, X, X, X], [X, X, X, X], [S, S, S, X]]),
-    (FrameKind::Response, [[X, X, X, X], [X, X, X, X], [K, X, K, K]]),
-    (FrameKind::Error, [[X, X, X, X], [X, X, X, X], [K, X, K, K]]),
-    (FrameKind::Stream, [[X, X, X, X], [X, X, X, X], [X, X, X, X]]),
-    (FrameKind::Credit, [[X, X, X, X], [X, X, X, X], [X, X, X, X]]),
-    (FrameKind::Cancel, [[X, X, X, X], [X, X, X, X], [K, K, K, X]]),
-    (FrameKind::Publish, [[X, X, X, X], [X, X, X, X], [X, X, X, X]]),
-    (FrameKind::Extension, [[X, X, X, X], [X, X, X, X], [K, K, K, K]]),
+    (FrameKind::Handshake, [[N, N, N, N, N], [X, X, X, X, X], [X, X, X, X, X]]),
+    (FrameKind::Ping, [[X, X, X, X, X], [X, X, X, X, X], [S, S, S, S, S]]),
+    (FrameKind::Pong, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, K]]),
+    (FrameKind::Control, [[X, X, X, X, X], [X, X, X, X, X], [S, X, X, K, X]]),
+    (FrameKind::Request, [[X, X, X, X, X], [X, X, X, X, X], [S, S, S, S, X]]),
+    (FrameKind::Response, [[X, X, X, X, X], [X, X, X, X, X], [K, X, K, K, K]]),
+    (FrameKind::Error, [[X, X, X, X, X], [X, X, X, X, X], [K, X, K, K, K]]),
+    (FrameKind::Stream, [[X, X, X, X, X], [X, X, X, X, X], [X, X, X, X, X]]),
+    (FrameKind::Credit, [[X, X, X, X, X], [X, X, X, X, X], [X, X, X, X, X]]),
+    (FrameKind::Cancel, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, X]]),
+    (FrameKind::Publish, [[X, X, X, X, X], [X, X, X, X, X], [X, X, X, X, X]]),
+    (FrameKind::Extension, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, K]]),
 ];
 
 async fn f12_every_kind_in_every_state_from_every_role(kind: Kind) {
     let mut world = World::start(kind).await;
     for (frame_kind, row) in MATRIX {
         for (stage, cells) in Stage::ALL.into_iter().zip(row) {
-            for (role, cell) in [Role::Home, Role::Caller].into_iter().zip(cells) {
+            for (role, cell) in [Role::Home, Role::Caller, Role::Main].into_iter().zip(cells) {
                 let what = format!("{frame_kind:?} from a {role:?} at {stage:?}");
                 to_the_main(&mut world, (frame_kind, role, stage), cell, &what).await;
             }
@@ -72,11 +73,12 @@ fn f12_every_cell_of_the_table() {
             let machines = [
                 Machine::accepting(Role::Home, stage),
                 Machine::accepting(Role::Caller, stage),
+                Machine::accepting(Role::Main, stage),
                 Machine::dialling(Role::Home, stage),
                 Machine::dialling(Role::Caller, stage),
             ];
             for (to, (mut machine, cell)) in machines.into_iter().zip(cells).enumerate() {
-                let bytes = frame(kind, label(0, 1), &payload(kind, to < 2, &machine.opening));
+                let bytes = frame(kind, label(0, 1), &payload(kind, to < 3, &machine.opening));
                 let outputs = machine.receive(&bytes);
                 let what = format!("{kind:?} at {stage:?}, column {to}: {outputs:?}");
                 let bad_state = Some(CloseReason::Fault(ErrorCode::BadState));

@@ -1,11 +1,48 @@
 //! Calls of the application that wait for their answer.
 
 use crate::engine::Engine;
+use bytes::Bytes;
 use relay_core::{Answer, LocalCallId};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// A call of the application.
+#[derive(Clone, Debug)]
+pub struct CallRequest {
+    /// The node that must answer; any instance may when there is none.
+    pub node: Option<String>,
+    /// The service.
+    pub service: String,
+    /// The method.
+    pub method: String,
+    /// The parameters, JSON by default; empty for none.
+    pub body: Bytes,
+    /// How long to wait for the answer.
+    pub deadline: Duration,
+    /// Running the call twice does no harm.
+    pub idempotent: bool,
+}
+
+impl CallRequest {
+    /// A call to any instance of `service`, with the default deadline of 60 s.
+    pub fn new(
+        service: impl Into<String>,
+        method: impl Into<String>,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            node: None,
+            service: service.into(),
+            method: method.into(),
+            body: body.into(),
+            deadline: Duration::from_mins(1),
+            idempotent: false,
+        }
+    }
+}
 
 /// Resolves to the one answer of a call. Dropping it cancels the call.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! One node behind one lock, and the effects of each batch after it is released.
 
-use crate::call::{CallFuture, Waiting};
+use crate::call::{CallFuture, CallRequest, Waiting};
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
 use crate::links::{LinkTable, WriteOrder};
@@ -65,41 +65,6 @@ pub enum TimerChange {
 struct Effects {
     wakes: Vec<Waker>,
     jobs: Vec<Job>,
-}
-
-/// A call of the application.
-#[derive(Clone, Debug)]
-pub struct CallRequest {
-    /// The node that must answer; any instance may when there is none.
-    pub node: Option<String>,
-    /// The service.
-    pub service: String,
-    /// The method.
-    pub method: String,
-    /// The parameters, JSON by default; empty for none.
-    pub body: Bytes,
-    /// How long to wait for the answer.
-    pub deadline: Duration,
-    /// Running the call twice does no harm.
-    pub idempotent: bool,
-}
-
-impl CallRequest {
-    /// A call to any instance of `service`, with the default deadline of 60 s.
-    pub fn new(
-        service: impl Into<String>,
-        method: impl Into<String>,
-        body: impl Into<Bytes>,
-    ) -> Self {
-        Self {
-            node: None,
-            service: service.into(),
-            method: method.into(),
-            body: body.into(),
-            deadline: Duration::from_mins(1),
-            idempotent: false,
-        }
-    }
 }
 
 impl Engine {

@@ -13,9 +13,9 @@ mod links;
 mod service;
 mod view;
 
-pub use call::CallFuture;
+pub use call::{CallFuture, CallRequest};
 pub use endpoint::{Endpoint, EndpointError};
-pub use engine::{CallRequest, Engine, Spawner, TimerChange};
+pub use engine::{Engine, Spawner, TimerChange};
 pub use events::EventStream;
 pub use links::WriteOrder;
 pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};

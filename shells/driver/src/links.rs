@@ -8,7 +8,8 @@ use std::task::Waker;
 /// What the task of a link has to do.
 #[derive(Debug)]
 pub enum WriteOrder {
-    /// Write what was put into the queue, then report it by [`Engine::flushed`](crate::Engine::flushed).
+    /// Write what was put into the queue, then report it by
+    /// [`Engine::flushed`](crate::Engine::flushed).
     Write,
     /// Write what was put into the queue, then close the connection.
     Close(CloseReason),

@@ -190,7 +190,8 @@ impl Config {
             let port = self.http.address.port();
             return Err(Failure::usage("--port says where to listen, but a Home only dials out")
                 .with_hint(format!(
-                    "add --listen 127.0.0.1:{port} instead to let this Home listen, or remove --port"
+                    "add --listen 127.0.0.1:{port} instead to let this Home listen, \
+                     or remove --port"
                 )));
         }
         Ok(())

@@ -48,7 +48,8 @@ async fn run(
     };
     signals.next().await;
     let grace = config.node.shutdown_grace;
-    tracing::info!(grace = %config::duration_text(grace), "stopping; a second signal stops at once");
+    let shown = config::duration_text(grace);
+    tracing::info!(grace = %shown, "stopping; a second signal stops at once");
     tokio::select! {
         () = running.stop(grace) => tracing::info!("stopped"),
         () = signals.next() => {
@@ -146,10 +147,12 @@ fn announce(node: &Node, config: &Config, node_type: NodeType, listening: Option
     let (id, cluster) = (node.id(), &config.node.cluster);
     match (node_type, &config.node.id) {
         (NodeType::Main, None) => {
-            tracing::info!(node_id = %id, %cluster, "Starting as Main Relay with auto-generated node ID");
+            let text = "Starting as Main Relay with auto-generated node ID";
+            tracing::info!(node_id = %id, %cluster, "{text}");
         }
         (NodeType::Home, None) => {
-            tracing::info!(node_id = %id, %cluster, "Starting as Home Relay with auto-generated node ID");
+            let text = "Starting as Home Relay with auto-generated node ID";
+            tracing::info!(node_id = %id, %cluster, "{text}");
         }
         (NodeType::Main, Some(_)) => {
             tracing::info!(node_id = %id, %cluster, "Starting as Main Relay with node ID");

@@ -20,9 +20,7 @@ async fn every_form_of_a_call_is_answered() {
         (call("math.add", "1", "[2,3]"), "5"),
         (call("alice.home.math.add", "1", r#"{"a":2,"b":3}"#), "5"),
         (
-            remote(
-                r#""node_id":"alice.home","server_name":"math","method":"add","params":[2,3]"#,
-            ),
+            remote(r#""node_id":"alice.home","server_name":"math","method":"add","params":[2,3]"#),
             "5",
         ),
         (remote(r#""service_name":"math","method":"add","args":[2,3]"#), "5"),

@@ -27,7 +27,9 @@ async fn a_killed_home() {
         until("the services leave", async || !main.lists(service, "alice.home").await).await;
     }
     let left = killed.elapsed();
-    println!("killed Home: waiting calls answered after {answered:?}, services left after {left:?}");
+    println!(
+        "killed Home: waiting calls answered after {answered:?}, services left after {left:?}"
+    );
     assert!(answered < SOON && left < SOON, "{answered:?} {left:?}");
 
     for method in ["up.echo", "alice.home.up.echo", "loud.echo"] {
