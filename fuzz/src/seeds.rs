@@ -103,6 +103,11 @@ fn handshakes() -> Seeds {
         let made_up = [&before[..], &[step + 8], &length, message, &after].concat();
         seeds.push((format!("made_up_{step}"), made_up));
     }
+    // The number of a message, written longer than it need be.
+    let proof = &honest_messages()[2];
+    let length = (proof.len() as u16 + 1).to_be_bytes();
+    let long = [&[0, 1, 10][..], &length, &[0x82, 0x00], &proof[1..], &[3]].concat();
+    seeds.push(("long_number".to_owned(), long));
     let refusal = [&[9, 0, 7, 3, 1, 100, 3][..], b"why"].concat();
     seeds.push(("refused".to_owned(), refusal));
     seeds

@@ -1,7 +1,7 @@
 //! What the product promises, shown with real processes: a Main, Homes, Python behind them, curl
 //! and `relay call` in front. A condition is waited for, never a time.
 
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program")]
 
 #[path = "acceptance/calls.rs"]

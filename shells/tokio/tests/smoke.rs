@@ -72,7 +72,7 @@ async fn a_service_is_callable_by_name_and_ends_with_its_home() {
     assert!(matches!(failure, CallFailure::Relay(error) if error.code == ErrorCode::Internal));
     let failure = client.call::<Value>("blog", "other", &1).await.expect_err("an error");
     assert!(
-        matches!(failure, CallFailure::Application(object) if object.get().contains("no such thing"))
+        matches!(&failure, CallFailure::Application(o) if o.get().contains("no such thing"))
     );
     let failure = client.call::<Value>("shop", "get", &1).await.expect_err("unknown");
     let CallFailure::Relay(error) = failure else { panic!("{failure}") };

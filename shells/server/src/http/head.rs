@@ -80,7 +80,8 @@ mod tests {
                 false,
             ),
             (
-                "GET / HTTP/1.1\r\nX-Content-Length: 1\r\nContent-Lengths: 1\r\nTE: trailers\r\n\r\n",
+                "GET / HTTP/1.1\r\nX-Content-Length: 1\r\nContent-Lengths: 1\r\n\
+                 TE: trailers\r\n\r\n",
                 false,
             ),
         ];

@@ -75,8 +75,8 @@ async fn a_killed_main_that_comes_back() {
 
     let main = Main::start_at(address);
     let restarted = Instant::now();
-    main.until_listed("up", "alice.home").await;
-    main.until_listed("loud", "bob.home").await;
+    main.until_offered("up", "alice.home").await;
+    main.until_offered("loud", "bob.home").await;
     println!("restarted Main: Homes are back after {:?}", restarted.elapsed());
     for method in ["up.echo", "alice.home.up.echo", "loud.echo", "bob.home.loud.echo"] {
         let got = main.rpc(&call(method, "1", "[1]")).await;
@@ -95,7 +95,7 @@ async fn a_home_that_was_there_first() {
     let home = start_home(address, "alice.home", &["--service=loud=demo:echo"]);
     home.lines_until("dialling again");
     let main = Main::start_at(address);
-    main.until_listed("loud", "alice.home").await;
+    main.until_offered("loud", "alice.home").await;
     home.lines_until("connected to the Main Relay");
     assert_eq!(main.rpc(&call("loud.echo", "1", "[1]")).await.body, answer("1", "[1]"));
 }

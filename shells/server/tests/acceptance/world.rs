@@ -34,18 +34,24 @@ impl Main {
         Self { process, address: address.expect("the log tells the address") }
     }
 
-    /// A Home of this Main, once the Main lists all that it offers.
+    /// A Home of this Main, once all that it offers can be called.
     pub(crate) async fn home(&self, id: &str, flags: &[&str], offers: &[&str]) -> Process {
         let home = start_home(self.address, id, flags);
         for service in offers {
-            self.until_listed(service, id).await;
+            self.until_offered(service, id).await;
         }
         home
     }
 
-    pub(crate) async fn until_listed(&self, service: &str, node: &str) {
-        until(&format!("{service} of {node} is listed"), async || self.lists(service, node).await)
-            .await;
+    /// Waits until the Main lists the service and can route to it: the registry knows of a
+    /// change some milliseconds before calls do.
+    pub(crate) async fn until_offered(&self, service: &str, node: &str) {
+        until(&format!("{service} of {node} is offered"), async || {
+            let probe = call(&format!("{node}.{service}.is_there"), "1", "[]");
+            self.lists(service, node).await
+                && failure(&self.rpc(&probe).await.json()).0 != "NO_SUCH_SERVICE"
+        })
+        .await;
     }
 
     pub(crate) async fn lists(&self, service: &str, node: &str) -> bool {
@@ -102,6 +108,24 @@ impl Main {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
         String::from_utf8(output.stdout).expect("UTF-8")
+    }
+}
+
+/// What only these tests ask of a process.
+impl Process {
+    pub(crate) fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most it ever held.
+    pub(crate) fn resident_peak_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 }
 

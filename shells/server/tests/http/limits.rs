@@ -148,7 +148,8 @@ async fn w11_w12_a_chunked_request_is_the_last_on_its_connection() {
     let server = Server::start().await;
     let mut client = server.connect().await;
     let chunked = format!("{:x}\r\n{CALL}\r\n0\r\n\r\n", CALL.len());
-    let head = "POST /rpc HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /rpc HTTP/1.1\r\nContent-Type: application/json\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
     client.send(format!("{head}{chunked}{}", post("/rpc", "", CALL))).await;
     let response = client.response().await.unwrap();
     assert_eq!((response.status, response.header("connection")), (200, Some("close")));

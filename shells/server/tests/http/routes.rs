@@ -155,7 +155,8 @@ async fn unknown_paths_and_wrong_methods() {
 async fn c22_w08_cors() {
     let preflight = |origin: &str| {
         format!(
-            "OPTIONS /rpc HTTP/1.1\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: POST\r\n\r\n"
+            "OPTIONS /rpc HTTP/1.1\r\nOrigin: {origin}\r\n\
+             Access-Control-Request-Method: POST\r\n\r\n"
         )
     };
     let call = |origin: &str| {

@@ -46,6 +46,11 @@ impl Process {
         self.lines.until(wanted)
     }
 
+    /// Every line so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.state().lines.clone()
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -63,13 +68,13 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status;
             }
-            assert!(Instant::now() < until, "still running: {:#?}", self.lines.all());
+            assert!(Instant::now() < until, "still running: {:#?}", self.lines());
             std::thread::sleep(Duration::from_millis(2));
         };
         for reader in self.readers.drain(..) {
             reader.join().expect("reads to the end");
         }
-        (status.code(), self.lines.all())
+        (status.code(), self.lines())
     }
 }
 
@@ -79,7 +84,7 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("process {} said: {:#?}", self.id(), self.lines.all());
+            eprintln!("process {} said: {:#?}", self.id(), self.lines());
         }
     }
 }
@@ -121,10 +126,6 @@ impl Lines {
             assert!(!left.is_zero(), "no {wanted:?}: {:#?}", state.lines);
             state = self.changed.wait_timeout(state, left).expect("no reader panics").0;
         }
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.state().lines.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, Said> {

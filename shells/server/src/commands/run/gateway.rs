@@ -31,6 +31,7 @@ impl Listening {
         self.close();
         let mut task = self.task;
         if tokio::time::timeout_at(until, &mut task).await.is_err() {
+            tracing::warn!("connections were cut because their requests outlived the grace");
             task.abort();
         }
     }
@@ -94,7 +95,7 @@ pub(super) fn settings(config: &Config) -> Result<GatewayConfig, Failure> {
         write_timeout: http.write_timeout,
         head_timeout: http.head_timeout,
         idle_timeout: http.idle_timeout,
-        shutdown_grace: config.node.shutdown_grace,
+        shutdown_grace: config.node.shutdown_grace + ANSWER_TIME,
         body_bytes_max: http.body_bytes_max,
         batch_bytes_max: http.batch_bytes_max,
         connections_max: http.connections_max,
@@ -118,5 +119,8 @@ pub(crate) async fn accept_tcp(node: Node, listener: TcpListener) {
     }
 }
 
+/// The node answers what is still in flight at the end of the grace; connections that were cut at
+/// that very moment would lose those answers. Whoever stops the node bounds the wait.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Pause after a failed accept: out of descriptors, trying again at once would only burn the core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
