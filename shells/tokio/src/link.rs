@@ -19,8 +19,7 @@ pub(crate) trait Transport: Unpin {
         take: &mut dyn FnMut(&[u8]),
     ) -> Poll<io::Result<bool>>;
 
-    /// Writes frames off the front of `queue` until it is empty and everything is flushed.
-    /// Returns the bytes of the frames that were taken since the last call that was ready.
+    /// Writes frames off the front of `queue`; ready when it is empty and everything is flushed.
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -76,47 +75,43 @@ struct Running<T> {
 
 impl<T: Transport> Running<T> {
     /// Ready when the connection has ended, or when the node wants it to end.
+    ///
+    /// One turn: write, read all that has come, write what that caused (answers to this very
+    /// link among it).
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<CloseReason>>> {
-        let mut reads = 0;
-        loop {
-            let wrote = self.poll_write(cx)?;
-            if self.closing.is_some() {
-                return Poll::Ready(Ok(self.closing));
+        self.poll_write(cx)?;
+        // A peer that does not read its answers is not read from either; the connection wakes
+        // this task when it takes bytes again.
+        let stalled = self.unflushed > 0 && self.unflushed + self.backlog > READ_STOP_BYTES;
+        if self.closing.is_none() && !stalled {
+            if !self.poll_read(cx)? {
+                return Poll::Ready(Ok(None));
             }
-            // A peer that does not read its answers is not read from either.
-            if wrote.is_pending() && self.unflushed + self.backlog > READ_STOP_BYTES {
-                return Poll::Pending;
-            }
-            let mut idle = false;
-            while !idle {
-                if reads == READS_PER_TURN {
-                    // Others get their turn before this link reads more.
-                    cx.waker().wake_by_ref();
-                    break;
-                }
-                reads += 1;
-                let (engine, link) = (&self.engine, self.link);
-                let mut take = |bytes: &[u8]| engine.received(link, bytes);
-                match self.transport.poll_receive(cx, &mut take)? {
-                    Poll::Ready(true) => {}
-                    Poll::Ready(false) => return Poll::Ready(Ok(None)),
-                    Poll::Pending => idle = true,
-                }
-            }
-            // What was read may have queued answers for this very link.
-            let wrote_more = self.poll_write(cx)?;
-            if self.closing.is_some() {
-                return Poll::Ready(Ok(self.closing));
-            }
-            if idle || reads == READS_PER_TURN || wrote_more.is_pending() {
-                return Poll::Pending;
-            }
+            self.poll_write(cx)?;
+        }
+        match self.closing {
+            Some(reason) => Poll::Ready(Ok(Some(reason))),
+            None => Poll::Pending,
         }
     }
 
-    /// Writes until nothing is queued (pending on the queue) or the connection takes no more.
-    /// Ready only when the node closed the link.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+    /// Reads until nothing is there, or until others must get their turn. False at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        for _ in 0..READS_PER_TURN {
+            let (engine, link) = (&self.engine, self.link);
+            let mut take = |bytes: &[u8]| engine.received(link, bytes);
+            match self.transport.poll_receive(cx, &mut take)? {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Ok(false),
+                Poll::Pending => return Ok(true),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(true)
+    }
+
+    /// Writes until nothing is queued, the connection takes no more, or the node closed the link.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
             if self.unflushed > 0 {
                 match self.transport.poll_send(cx, &mut self.queue)? {
@@ -124,7 +119,7 @@ impl<T: Transport> Running<T> {
                         self.backlog = self.engine.flushed(self.link, self.unflushed);
                         self.unflushed = 0;
                     }
-                    Poll::Pending => return Ok(Poll::Pending),
+                    Poll::Pending => return Ok(()),
                 }
             }
             match self.engine.poll_writes(self.link, &mut self.queue, WRITE_BYTES, cx) {
@@ -133,9 +128,9 @@ impl<T: Transport> Running<T> {
                 }
                 Poll::Ready(WriteOrder::Close(reason)) => {
                     self.closing = Some(reason);
-                    return Ok(Poll::Ready(()));
+                    return Ok(());
                 }
-                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Pending => return Ok(()),
             }
         }
     }

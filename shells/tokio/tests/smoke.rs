@@ -71,9 +71,7 @@ async fn a_service_is_callable_by_name_and_ends_with_its_home() {
     let failure = client.call::<Value>("blog", "panic", &1).await.expect_err("panicked");
     assert!(matches!(failure, CallFailure::Relay(error) if error.code == ErrorCode::Internal));
     let failure = client.call::<Value>("blog", "other", &1).await.expect_err("an error");
-    assert!(
-        matches!(&failure, CallFailure::Application(o) if o.get().contains("no such thing"))
-    );
+    assert!(matches!(&failure, CallFailure::Application(o) if o.get().contains("no such thing")));
     let failure = client.call::<Value>("shop", "get", &1).await.expect_err("unknown");
     let CallFailure::Relay(error) = failure else { panic!("{failure}") };
     assert_eq!((error.code, error.executed), (ErrorCode::NoSuchService, Executed::No));

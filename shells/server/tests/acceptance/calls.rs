@@ -160,7 +160,7 @@ async fn params_and_results_pass_byte_for_byte() {
     }
 }
 
-/// "`relay demo`": what the README shows first works with the processes of others, too.
+/// `relay services` lists what all of them offer, every instance in a row of its own.
 #[tokio::test]
 async fn the_table_of_services_shows_all_of_them() {
     let world = World::start().await;

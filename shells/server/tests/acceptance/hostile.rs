@@ -1,8 +1,8 @@
 //! Services that answer wrongly, endlessly or never, and callers that go away, with a Home and a
 //! Main between them.
 
-use crate::process::Process;
 use crate::client::post;
+use crate::process::Process;
 use crate::upstream::Upstream;
 use crate::world::{EXAMPLES, Main, SOON, answer, call, failure, until};
 use std::time::Instant;
@@ -31,8 +31,7 @@ async fn j07_a_slow_half_of_a_batch() {
     }
     assert!(!batch.is_finished(), "nothing was released");
     upstream.release();
-    let answers: Vec<String> =
-        (0..20).map(|n| answer(&n.to_string(), &format!("[{n}]"))).collect();
+    let answers: Vec<String> = (0..20).map(|n| answer(&n.to_string(), &format!("[{n}]"))).collect();
     assert_eq!(batch.await.unwrap().body, format!("[{}]", answers.join(",")));
 
     // One deadline for all: what is ready is kept, what is late is told.

@@ -60,9 +60,7 @@ async fn sleepers(mut client: Client, first: usize) {
     client.send(post("/rpc", "", &format!("[{}]", calls.join(",")))).await;
     let response = client.response().await.expect("closed without an answer");
     let answers: Vec<String> = (first..first + CALLS_EACH)
-        .map(|number| {
-            answer(&number.to_string(), &format!(r#"{{"slept_ms":{}}}"#, millis(number)))
-        })
+        .map(|number| answer(&number.to_string(), &format!(r#"{{"slept_ms":{}}}"#, millis(number))))
         .collect();
     assert_eq!(response.body, format!("[{}]", answers.join(",")));
 }

@@ -46,15 +46,15 @@ async fn a_home_gives_up_calls_after_the_grace() {
 async fn a_main_finishes_its_calls() {
     let world = World::start(&["--shutdown-grace", "60s"], &[]).await;
     let waiting = world.hold(3).await;
-    let idle = world.main.connect().await;
+    let mut idle = world.main.connect().await;
     world.main.process.signal("TERM");
     world.main.process.lines_until("stopping");
+    assert!(idle.is_closed_within(SOON).await, "nobody waits for a caller that asks nothing");
     world.upstream.release();
     for call in waiting {
         assert_eq!(call.await.unwrap().body, answer("1", "[]"));
     }
     assert_eq!(stopped(world.main.process), Some(0));
-    drop(idle);
     // The Home outlives its Main and waits for it.
     world.home.lines_until("dialling again");
 }
