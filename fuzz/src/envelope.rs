@@ -23,7 +23,7 @@ fn request(data: &[u8]) {
     assert!(envelope.options & !OPTION_IDEMPOTENT == 0);
     assert!(envelope.headers.0.len() <= HEADER_BYTES_MAX);
     let headers: Vec<&str> = envelope.headers.iter().map(|text| text.expect("checked")).collect();
-    assert!(headers.len() % 2 == 0 && headers.len() / 2 <= HEADERS_MAX);
+    assert!(headers.len().is_multiple_of(2) && headers.len() / 2 <= HEADERS_MAX);
     let keys: Vec<&str> = headers.chunks(2).map(|pair| pair[0]).collect();
     assert!(keys.is_sorted_by(|a, b| a < b), "sorted, and none twice: {keys:?}");
     let again = rewritten(&envelope, data, body);

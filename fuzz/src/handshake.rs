@@ -133,7 +133,7 @@ impl Both {
         let [request, challenge, honest_proof, _] = &self.honest.messages;
         assert_eq!(self.taken[0].as_ref(), Some(request), "a changed request was let in");
         assert_eq!(&self.sent[1], challenge);
-        assert_eq!(proof, honest_proof, "a changed signature was let in");
+        assert_eq!(signature(proof), signature(honest_proof), "a changed signature was let in");
         assert_eq!(peer, &self.honest.home_as_peer);
     }
 

@@ -1,7 +1,7 @@
 //! Peers who cost much and say little: silent connections, and floods of the smallest frames.
 
-use crate::attacker::frame;
-use crate::messages::{Writer, registered};
+use crate::attacker::{frame, label};
+use crate::messages::{Request, Writer, registered};
 use crate::wire::Kind;
 use crate::world::{World, until};
 use relay_core::frame::Kind as FrameKind;
@@ -114,3 +114,35 @@ async fn h02_many_half_open_handshakes(kind: Kind) {
     drop((oldest, next));
     world.still_serves().await;
 }
+
+/// The index of a label is a number that the peer declares: one small call must not make the Main
+/// set room aside for all the calls that might be in flight. Each link may take what a few hundred
+/// calls cost, far from the 16 384 that are granted.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn r2_a_high_label_takes_no_room_for_lower_ones() {
+    let resident_pages = || {
+        let text = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
+        let pages = text.split(' ').nth(1).expect("the second number is of resident pages");
+        pages.parse::<usize>().expect("a number")
+    };
+    let world = World::start(Kind::Tcp).await;
+    let before = resident_pages();
+    let mut links = Vec::new();
+    for _ in 0..LINKS {
+        let mut link = world.open(Role::Caller).await;
+        link.call(label(16_383, 1), &Request::to("echo", "echo", b"1")).await;
+        link.answer().await;
+        links.push(link);
+    }
+    let bytes = resident_pages().saturating_sub(before) * PAGE_BYTES / LINKS;
+    assert!(bytes < 128 << 10, "{bytes} bytes for each link that sent one call");
+    drop(links);
+    world.still_serves().await;
+}
+
+#[cfg(target_os = "linux")]
+const LINKS: usize = 200;
+/// The usual size; where pages are larger the bound is easier to meet.
+#[cfg(target_os = "linux")]
+const PAGE_BYTES: usize = 4_096;

@@ -1,6 +1,6 @@
 //! Lengths: too small, too large, never fulfilled, damaged.
 
-use crate::attacker::{frame, label};
+use crate::attacker::{frame, label, within};
 use crate::messages::{Request, texts};
 use crate::wire::Kind;
 use crate::world::World;
@@ -69,13 +69,16 @@ async fn f03_a_frame_that_drips(kind: Kind) {
         link.send(&(1_u32 << 20).to_be_bytes()).await;
         link.send(&frame(FrameKind::Request, label(0, 1), b"")[4..]).await;
         // Each byte is progress of a kind; it must not buy time.
-        let down = loop {
-            link.send(b"x").await;
-            let pause = Duration::from_millis(20);
-            if let Ok(down) = tokio::time::timeout(pause, world.down()).await {
-                break down;
+        let down = within("the end of a frame that drips", async {
+            loop {
+                link.send(b"x").await;
+                let pause = Duration::from_millis(20);
+                if let Ok(down) = tokio::time::timeout(pause, world.down()).await {
+                    return down;
+                }
             }
-        };
+        })
+        .await;
         assert_eq!(down.reason.to_wire(), ErrorCode::Truncated as u16, "{down:?}");
         assert!(down.detail.contains("in time"), "{down:?}");
     }

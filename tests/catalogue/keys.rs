@@ -107,8 +107,8 @@ enum Wrong {
     LargeS,
     /// R has a part of small order, made so that the equation times eight holds.
     MixedR(usize),
-    /// R is of small order itself.
-    SmallR,
+    /// R is of small order itself; with the neutral point even the equation without eight holds.
+    SmallR(usize),
     /// Signed by another key.
     OtherKey,
     /// Signed without the domain.
@@ -118,12 +118,13 @@ enum Wrong {
 }
 
 impl Wrong {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::LargeS,
         Self::MixedR(1),
         Self::MixedR(2),
         Self::MixedR(4),
-        Self::SmallR,
+        Self::SmallR(0),
+        Self::SmallR(1),
         Self::OtherKey,
         Self::NoDomain,
         Self::Zero,
@@ -140,7 +141,9 @@ impl Wrong {
                 let r = EdwardsPoint::mul_base(&nonce) + EIGHT_TORSION[torsion];
                 signed_with(signing, text, nonce, r)
             }
-            Self::SmallR => signed_with(signing, text, Scalar::ZERO, EIGHT_TORSION[1]),
+            Self::SmallR(torsion) => {
+                signed_with(signing, text, Scalar::ZERO, EIGHT_TORSION[torsion])
+            }
             Self::OtherKey => SigningKey::from_bytes(&[0x77; 32]).sign(text).to_bytes().to_vec(),
             Self::NoDomain => signing.sign(&text[text.len() - 32..]).to_bytes().to_vec(),
             Self::Zero => vec![0; 64],
