@@ -3,8 +3,8 @@
 //! WebSockets can do less, so it is the floor.
 //!
 //! A connection first says by one byte what it is. Then come items, whatever messages they are
-//! packed into: length (4 bytes, counts what follows), label (8 bytes, the hub's), number of the call
-//! (8 bytes, the caller's), body.
+//! packed into: length (4 bytes, counts what follows), label (8 bytes, the hub's), number of the
+//! call (8 bytes, the caller's), body.
 
 use crate::Failure;
 use crate::line::WebSocket;

@@ -112,7 +112,7 @@ impl fmt::Display for Report {
         writeln!(f, ". CPU: seconds of the broker for 1 M calls.")?;
         writeln!(
             f,
-            "Ratios: above 1 this system is better; of p50 in the row {}, of calls/s in the others.",
+            "Ratios: above 1 this system is better; of p50 in row {}, of calls/s in the others.",
             Row::Latency
         )
     }

@@ -196,6 +196,9 @@ pub(crate) enum LabelError {
     TooMany,
     /// A call with this index is not answered yet.
     InUse,
+    /// Lower indices were never used. A sender takes the lowest free one, so that the table of
+    /// the receiver is as long as the most calls there ever were at once, and no longer.
+    Skipped,
 }
 
 impl Inbound {
@@ -204,16 +207,22 @@ impl Inbound {
         self.live
     }
 
-    /// Whether a new call may carry `label`.
+    /// Whether a new call may carry `label`. Its slot is there from now on.
     #[inline]
-    pub(crate) fn check(&self, label: u64, max: u32) -> Result<(), LabelError> {
+    pub(crate) fn check(&mut self, label: u64, max: u32) -> Result<(), LabelError> {
         let (index, _) = split(label);
         if index >= max {
             return Err(LabelError::TooMany);
         }
+        let used = self.slots.len();
         match self.slots.get(index as usize) {
             Some(InSlot { onward: Some(_), .. }) => Err(LabelError::InUse),
-            Some(_) | None => Ok(()),
+            Some(_) => Ok(()),
+            None if index as usize == used => {
+                self.slots.push(InSlot::default());
+                Ok(())
+            }
+            None => Err(LabelError::Skipped),
         }
     }
 
@@ -221,12 +230,10 @@ impl Inbound {
     #[inline]
     pub(crate) fn insert(&mut self, label: u64, onward: Onward) {
         let (index, generation) = split(label);
-        let index = index as usize;
-        if index >= self.slots.len() {
-            self.slots.resize(index + 1, InSlot::default());
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            *slot = InSlot { generation, onward: Some(onward) };
+            self.live += 1;
         }
-        self.slots[index] = InSlot { generation, onward: Some(onward) };
-        self.live += 1;
     }
 
     /// Forgets the call of `label` and tells where it went.
@@ -341,13 +348,23 @@ mod tests {
     fn f16_a_label_in_use_is_refused() {
         let link = LinkId { shard: 0, slot: 1, generation: 1 };
         let mut calls = Inbound::default();
-        assert_eq!(calls.check(label(3, 1), 4), Ok(()));
-        assert_eq!(calls.check(label(4, 1), 4), Err(LabelError::TooMany));
-        calls.insert(label(3, 1), Onward { link, label: 7 });
-        assert_eq!(calls.check(label(3, 2), 4), Err(LabelError::InUse));
-        assert!(calls.release(label(3, 2)).is_none());
-        assert_eq!(calls.release(label(3, 1)).map(|onward| onward.label), Some(7));
-        assert_eq!((calls.check(label(3, 1), 4), calls.live()), (Ok(()), 0));
+        assert_eq!(calls.check(label(0, 1), 2), Ok(()));
+        assert_eq!(calls.check(label(2, 1), 2), Err(LabelError::TooMany));
+        calls.insert(label(0, 1), Onward { link, label: 7 });
+        assert_eq!(calls.check(label(0, 2), 2), Err(LabelError::InUse));
+        assert!(calls.release(label(0, 2)).is_none());
+        assert_eq!(calls.release(label(0, 1)).map(|onward| onward.label), Some(7));
+        assert_eq!((calls.check(label(0, 1), 2), calls.live()), (Ok(()), 0));
+    }
+
+    #[test]
+    fn r2_the_table_is_as_long_as_what_was_used() {
+        let mut calls = Inbound::default();
+        assert_eq!(calls.check(label(1, 1), 100), Err(LabelError::Skipped));
+        assert_eq!(calls.check(label(0, 1), 100), Ok(()));
+        assert_eq!(calls.check(label(1, 1), 100), Ok(()), "refused calls count as used");
+        assert_eq!(calls.check(label(99, 1), 100), Err(LabelError::Skipped));
+        assert_eq!(calls.slots.len(), 2);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Limits {
     pub handshake_frame_bytes_max: u32,
     /// Calls in flight that a peer may have on one link.
     pub calls_per_link_max: u32,
+    /// Calls in flight that a caller may have on one link.
+    pub calls_per_caller_max: u32,
     /// Calls in flight of the local application.
     pub local_calls_max: u32,
     /// Links of one shard, handshaking ones included.
@@ -63,6 +65,7 @@ impl Default for Limits {
             caller_frame_bytes_max: 1 << 20,
             handshake_frame_bytes_max: 16 << 10,
             calls_per_link_max: 16_384,
+            calls_per_caller_max: 4_096,
             local_calls_max: 65_536,
             links_max: 65_536,
             handshakes_max: 1_024,
@@ -92,13 +95,14 @@ impl Limits {
     /// # Errors
     /// [`LimitsInvalid`] names the first field that is out of range and what is allowed.
     pub fn validate(&self) -> Result<(), LimitsInvalid> {
-        let bytes = 1 << 10..=64_u32 << 20;
+        let bytes = 4 << 10..=64_u32 << 20;
         let counts = 1..=1_u32 << 20;
         for (field, value, range) in [
             ("frame_bytes_max", self.frame_bytes_max, bytes.clone()),
             ("caller_frame_bytes_max", self.caller_frame_bytes_max, bytes),
             ("handshake_frame_bytes_max", self.handshake_frame_bytes_max, 1 << 10..=32 << 10),
             ("calls_per_link_max", self.calls_per_link_max, counts.clone()),
+            ("calls_per_caller_max", self.calls_per_caller_max, counts.clone()),
             ("local_calls_max", self.local_calls_max, counts.clone()),
             ("links_max", self.links_max, counts.clone()),
             ("handshakes_max", self.handshakes_max, counts.clone()),

@@ -196,6 +196,13 @@ impl Frame {
         self.bytes.len()
     }
 
+    /// The value of the length field, which limits are about.
+    #[must_use]
+    #[inline]
+    pub fn length(&self) -> u32 {
+        (self.bytes.len() - LENGTH_BYTES) as u32
+    }
+
     /// Envelope and body.
     #[must_use]
     #[inline]

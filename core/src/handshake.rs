@@ -98,15 +98,15 @@ impl Capabilities {
     #[must_use]
     pub const fn new(config: &Config, peer: Role) -> Self {
         let limits = &config.limits;
-        let frame_bytes_max = match peer {
-            Role::Caller => limits.caller_frame_bytes_max,
-            Role::Main | Role::Home => limits.frame_bytes_max,
+        let (frame_bytes_max, streams_max) = match peer {
+            Role::Caller => (limits.caller_frame_bytes_max, limits.calls_per_caller_max),
+            Role::Main | Role::Home => (limits.frame_bytes_max, limits.calls_per_link_max),
         };
         let features = match config.role {
             Role::Caller => 0,
             Role::Main | Role::Home => CAN_QUERY,
         };
-        Self { features, streams_max: limits.calls_per_link_max, frame_bytes_max, compressions: 0 }
+        Self { features, streams_max, frame_bytes_max, compressions: 0 }
     }
 }
 
@@ -369,7 +369,7 @@ const PROOF_DOMAIN: &str = "relay/1 handshake proof";
 /// Domain of the acceptor's signature.
 const ACCEPT_DOMAIN: &str = "relay/1 handshake accept";
 /// Control messages and errors must always fit.
-const FRAME_BYTES_LEAST: u32 = 1 << 10;
+const FRAME_BYTES_LEAST: u32 = 4 << 10;
 const REJECTION_BYTES_MAX: usize = 256;
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ impl ErrorEnvelope<'_> {
     /// [`MessageError`] when it is malformed, too long or names no node.
     pub fn decode(payload: &[u8]) -> Result<CallError, MessageError> {
         let (envelope, rest): (ErrorEnvelope<'_>, _) = take(payload)?;
-        if !rest.is_empty() || envelope.message.len() > ERROR_MESSAGE_BYTES_MAX {
+        if !rest.is_empty() || !is_for_people(envelope.message) {
             return Err(MessageError::Malformed);
         }
         if !is_node_id(envelope.node) {
@@ -239,6 +239,16 @@ impl ErrorEnvelope<'_> {
 /// Longest text of an error, in bytes; longer ones are cut where they are written.
 pub const ERROR_MESSAGE_BYTES_MAX: usize = 1_024;
 
+/// Whether a text of another node may be shown and logged: short, and on one line.
+fn is_for_people(text: &str) -> bool {
+    text.len() <= ERROR_MESSAGE_BYTES_MAX && !text.contains(char::is_control)
+}
+
+/// `text` as other nodes accept it: on one line, cut where it is too long.
+pub(crate) fn for_people(text: &str) -> alloc::string::String {
+    cut(text, ERROR_MESSAGE_BYTES_MAX).replace(char::is_control, " ")
+}
+
 /// Writes `error` as the payload of an error frame.
 pub(crate) fn encode_error(error: &CallError, out: &mut BytesMut) {
     encode(
@@ -248,7 +258,7 @@ pub(crate) fn encode_error(error: &CallError, out: &mut BytesMut) {
             retry: error.retry,
             limit: error.limit,
             node: &error.node,
-            message: cut(&error.message, ERROR_MESSAGE_BYTES_MAX),
+            message: &for_people(&error.message),
         },
         out,
     );
@@ -325,7 +335,7 @@ impl<'a> ControlMessage<'a> {
                 Err(MessageError::Name(NameInvalid::Method))
             }
             Self::Refused { message: text, .. } | Self::Goodbye { message: text, .. }
-                if text.len() > ERROR_MESSAGE_BYTES_MAX =>
+                if !is_for_people(text) =>
             {
                 Err(MessageError::Malformed)
             }

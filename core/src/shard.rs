@@ -159,10 +159,13 @@ impl Shard {
 
     /// Reports that the connection of this link ended. `detail` says what the driver saw.
     pub fn handle_closed(&mut self, link: LinkId, detail: &str, now: Instant, out: &mut Outbox) {
-        if self.links.network(link).is_some() {
-            self.end_link(link, CloseReason::PeerClosed, String::from(detail), now, out);
-            self.close_doomed(now, out);
-        }
+        let Some(network) = self.links.network(link) else { return };
+        let reason = match network.partial {
+            Some(_) => CloseReason::Fault(ErrorCode::Truncated),
+            None => CloseReason::PeerClosed,
+        };
+        self.end_link(link, reason, String::from(detail), now, out);
+        self.close_doomed(now, out);
     }
 
     /// Takes a message from another machine of this node.

@@ -51,9 +51,9 @@ async fn f02_a_length_over_the_limit(kind: Kind) {
     // The smaller bound of both sides counts.
     let mut link = world.connect().await;
     let (signing, mut hello) = world.stranger(Role::Home);
-    hello.frame_bytes_max = 2_048;
+    hello.frame_bytes_max = 8_192;
     link.shake(&hello, &signing).await.expect("a legal bound");
-    link.send(&2_049_u32.to_be_bytes()).await;
+    link.send(&8_193_u32.to_be_bytes()).await;
     world.must_close(link, ErrorCode::TooLarge, "over the bound it named itself").await;
     world.still_serves().await;
 }

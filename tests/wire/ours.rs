@@ -183,7 +183,7 @@ pub(crate) const OPAQUE: &[(&str, Kind, u64, u8, &[u8])] = &[
 ];
 
 /// Slot 5, first generation.
-pub(crate) const LABEL: u64 = 1 << 32 | 5;
+pub(crate) const LABEL: u64 = 1 << 32;
 pub(crate) const UNIX_SECONDS: u64 = 1_700_000_000;
 pub(crate) const GRANT: Grant = Grant { session: [0x5e; 16], epoch: 7 };
 pub(crate) const DIAL_NONCE: [u8; 32] = [0xd1; 32];

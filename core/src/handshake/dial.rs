@@ -142,7 +142,7 @@ fn check_challenge(
 
 fn rejected(code: u16, message: &str) -> HandshakeError {
     let code = ErrorCode::from_wire(code).unwrap_or(ErrorCode::Internal);
-    HandshakeError::Rejected { code, message: message.into() }
+    HandshakeError::Rejected { code, message: crate::message::for_people(message) }
 }
 
 impl core::fmt::Debug for Dialler {

@@ -1,5 +1,6 @@
 //! Answers and cancels: back along the way that the labels remember.
 
+use super::receive::SMALL_PER_SECOND_MAX;
 use super::{End, Shard};
 use crate::calls::{Answered, Onward, OutCall};
 use crate::close::CloseReason;
@@ -46,9 +47,13 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let Some(link) = self.links.get_mut(from) else { return };
-        // An unknown label is no offence: the answer may have crossed the cancel on the way.
         if let Some(onward) = link.inbound.release(label) {
-            self.cancel_onward(onward, now, out);
+            return self.cancel_onward(onward, now, out);
+        }
+        // An unknown label is no offence: the answer may have crossed the cancel on the way.
+        let End::Network(network) = &mut link.end else { return };
+        if network.cheap.over(SMALL_PER_SECOND_MAX, 1, now) {
+            self.doom(from, CloseReason::Fault(ErrorCode::RateLimited));
         }
     }
 
@@ -116,7 +121,8 @@ impl Shard {
         }
         if let End::Network(network) = &link.end {
             let limit = network.frame_bytes_out;
-            if frame.len() > limit as usize {
+            // Errors always fit, and must not lose their own outcome.
+            if frame.kind() != Kind::Error && frame.length() > limit {
                 let text = "the answer is larger than the caller takes";
                 let error = self.error(ErrorCode::TooLarge, text).with_limit(u64::from(limit));
                 let error = error.with_executed(Executed::Yes);

@@ -135,16 +135,19 @@ impl Shard {
     }
 
     #[inline]
-    fn check_label(&self, from: LinkId, label: u64) -> Result<(), CallError> {
-        let Some(link) = self.links.get(from) else {
+    fn check_label(&mut self, from: LinkId, label: u64) -> Result<(), CallError> {
+        let Some(link) = self.links.get_mut(from) else {
             return Err(self.error(ErrorCode::LinkLost, ""));
         };
-        link.inbound.check(label, link.inbound_max).map_err(|error| match error {
+        let max = link.inbound_max;
+        link.inbound.check(label, max).map_err(|error| match error {
             LabelError::InUse => self.error(ErrorCode::IdReused, ""),
+            LabelError::Skipped => {
+                self.error(ErrorCode::BadRequest, "the message id skips indices never used")
+            }
             LabelError::TooMany => {
                 let text = "more calls in flight on this link than were granted";
-                let limit = u64::from(link.inbound_max);
-                self.error(ErrorCode::Overloaded, text).with_limit(limit)
+                self.error(ErrorCode::Overloaded, text).with_limit(u64::from(max))
             }
         })
     }
@@ -215,7 +218,7 @@ impl Shard {
             return Err(self.error(ErrorCode::HopLimit, "").with_limit(limit));
         }
         let End::Network(network) = &link.end else { return Ok(()) };
-        if frame.len() > network.frame_bytes_out as usize {
+        if frame.length() > network.frame_bytes_out {
             let text = "the message is larger than the link to the service takes";
             let limit = u64::from(network.frame_bytes_out);
             return Err(self.error(ErrorCode::TooLarge, text).with_limit(limit));

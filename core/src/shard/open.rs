@@ -5,7 +5,7 @@ use crate::close::CloseReason;
 use crate::config::Role;
 use crate::event::Event;
 use crate::frame::{Frame, Kind};
-use crate::handshake::{Grant, HandshakeError, Peer, rejection};
+use crate::handshake::{Capabilities, Grant, HandshakeError, Peer, rejection};
 use crate::mail::{MailBody, MailTo};
 use crate::message::{ControlMessage, cut, encode};
 use crate::outbox::{LinkId, Outbox, Output};
@@ -71,23 +71,18 @@ impl Shard {
     }
 
     fn opened(&mut self, id: LinkId, peer: Peer, out: &mut Outbox) {
-        let limits = &self.config.limits;
-        let ours = match peer.role {
-            Role::Caller => limits.caller_frame_bytes_max,
-            Role::Main | Role::Home => limits.frame_bytes_max,
-        };
-        let inbound_max = limits.calls_per_link_max;
+        let granted = Capabilities::new(&self.config, peer.role);
         let outbound_max = match peer.role {
             Role::Caller => 0,
             Role::Main | Role::Home => peer.capabilities.streams_max.min(STREAMS_MAX),
         };
         let peer = Arc::new(peer);
         let Some(link) = self.links.get_mut(id) else { return };
-        link.inbound_max = inbound_max;
+        link.inbound_max = granted.streams_max;
         link.outbound_max = outbound_max;
         let End::Network(network) = &mut link.end else { return };
         // What both agreed on is the smaller of what each can take.
-        network.frame_bytes_in = ours.min(peer.capabilities.frame_bytes_max);
+        network.frame_bytes_in = granted.frame_bytes_max.min(peer.capabilities.frame_bytes_max);
         network.frame_bytes_out = network.frame_bytes_in;
         network.phase = Phase::Open(Arc::clone(&peer));
         let dial = network.dial;

@@ -188,6 +188,6 @@ const fn code_of(error: FrameError) -> ErrorCode {
 
 /// Pings carry at most a time stamp and a little more.
 const PING_BYTES_MAX: usize = 64;
-/// Control messages, pings and pongs a peer may send in a second.
-const SMALL_PER_SECOND_MAX: u32 = 1_000;
+/// Control messages, pings, pongs and idle cancels a peer may send in a second.
+pub(super) const SMALL_PER_SECOND_MAX: u32 = 1_000;
 const EXTENSIONS_PER_SECOND_MAX: u32 = 100;

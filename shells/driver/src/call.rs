@@ -48,17 +48,25 @@ impl CallRequest {
 #[derive(Debug)]
 pub struct CallFuture {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) call: Option<LocalCallId>,
+    pub(crate) ticket: Option<Ticket>,
+}
+
+/// Where the answer of a call is put down. The core gives the id of an answered call to the next
+/// one, while the answer may still wait here to be taken; so a ticket has a place of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    place: u32,
+    pub(crate) call: LocalCallId,
 }
 
 impl Future for CallFuture {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
-        let Some(call) = self.call else { return Poll::Pending };
-        let answer = self.engine.poll_answer(call, cx);
+        let Some(ticket) = self.ticket else { return Poll::Pending };
+        let answer = self.engine.poll_answer(ticket, cx);
         if answer.is_ready() {
-            self.call = None;
+            self.ticket = None;
         }
         answer
     }
@@ -66,62 +74,86 @@ impl Future for CallFuture {
 
 impl Drop for CallFuture {
     fn drop(&mut self) {
-        if let Some(call) = self.call.take() {
-            self.engine.cancel(call);
+        if let Some(ticket) = self.ticket.take() {
+            self.engine.cancel(ticket);
         }
     }
 }
 
-/// Calls that wait, by slot.
+/// Calls whose answer has not come, or has come and was not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    slots: Vec<Option<Slot>>,
+    places: Vec<Place>,
+    free: Vec<u32>,
+    /// The place of each call in flight, by slot.
+    in_flight: Vec<u32>,
 }
 
 #[derive(Debug)]
-struct Slot {
-    call: LocalCallId,
+struct Place {
+    /// `None` when the place is free.
+    call: Option<LocalCallId>,
     answer: Option<Answer>,
     waker: Option<Waker>,
 }
 
 impl Waiting {
-    pub(crate) fn insert(&mut self, call: LocalCallId) {
+    pub(crate) fn insert(&mut self, call: LocalCallId) -> Ticket {
+        let taken = Place { call: Some(call), answer: None, waker: None };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize] = taken;
+                place
+            }
+            None => {
+                self.places.push(taken);
+                u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
         let slot = call.slot();
-        if slot >= self.slots.len() {
-            self.slots.resize_with(slot + 1, || None);
+        if slot >= self.in_flight.len() {
+            self.in_flight.resize(slot + 1, 0);
         }
-        self.slots[slot] = Some(Slot { call, answer: None, waker: None });
+        self.in_flight[slot] = place;
+        Ticket { place, call }
     }
 
     pub(crate) fn answer(&mut self, call: LocalCallId, answer: Answer, wakes: &mut Vec<Waker>) {
-        if let Some(slot) = self.get_mut(call) {
-            slot.answer = Some(answer);
-            wakes.extend(slot.waker.take());
+        let Some(place) = self.in_flight.get(call.slot()) else { return };
+        let place = self.places.get_mut(*place as usize).filter(|place| place.call == Some(call));
+        if let Some(place) = place {
+            place.answer = Some(answer);
+            wakes.extend(place.waker.take());
         }
     }
 
-    pub(crate) fn poll(&mut self, call: LocalCallId, cx: &mut Context<'_>) -> Poll<Answer> {
-        let Some(slot) = self.get_mut(call) else { return Poll::Pending };
-        if let Some(answer) = slot.answer.take() {
-            self.slots[call.slot()] = None;
+    pub(crate) fn poll(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Answer> {
+        let Some(place) = self.get_mut(ticket) else { return Poll::Pending };
+        if let Some(answer) = place.answer.take() {
+            self.release(ticket);
             return Poll::Ready(answer);
         }
-        if !slot.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            slot.waker = Some(cx.waker().clone());
+        if !place.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            place.waker = Some(cx.waker().clone());
         }
         Poll::Pending
     }
 
     /// Forgets a call. Tells whether it was still without an answer.
-    pub(crate) fn remove(&mut self, call: LocalCallId) -> bool {
-        let Some(slot) = self.get_mut(call) else { return false };
-        let waiting = slot.answer.is_none();
-        self.slots[call.slot()] = None;
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> bool {
+        let Some(place) = self.get_mut(ticket) else { return false };
+        let waiting = place.answer.is_none();
+        self.release(ticket);
         waiting
     }
 
-    fn get_mut(&mut self, call: LocalCallId) -> Option<&mut Slot> {
-        self.slots.get_mut(call.slot())?.as_mut().filter(|slot| slot.call == call)
+    fn release(&mut self, ticket: Ticket) {
+        self.places[ticket.place as usize] = Place { call: None, answer: None, waker: None };
+        self.free.push(ticket.place);
+    }
+
+    fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Place> {
+        let place = self.places.get_mut(ticket.place as usize);
+        place.filter(|place| place.call == Some(ticket.call))
     }
 }

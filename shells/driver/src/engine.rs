@@ -1,6 +1,6 @@
 //! One node behind one lock, and the effects of each batch after it is released.
 
-use crate::call::{CallFuture, CallRequest, Waiting};
+use crate::call::{CallFuture, CallRequest, Ticket, Waiting};
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
 use crate::links::{LinkTable, WriteOrder};
@@ -9,7 +9,7 @@ use crate::view::{self, RegistryView};
 use bytes::{Bytes, BytesMut};
 use relay_core::{
     Answer, Call, CallError, CallId, CloseReason, Delivery, DialId, DialState, Instant, LinkId,
-    LinkLimitReached, LocalCallId, Node, NodeId, Open, Outbox, Output, Side, Stats,
+    LinkLimitReached, Node, NodeId, Open, Outbox, Output, Side, Stats,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -196,7 +196,7 @@ impl Engine {
     /// # Errors
     /// A [`CallError`] when the call is not accepted at all.
     pub fn call(self: &Arc<Self>, request: &CallRequest) -> Result<CallFuture, CallError> {
-        let call = self.run(|inner, now| {
+        let ticket = self.run(|inner, now| {
             let call = Call {
                 node: request.node.as_deref().unwrap_or_default(),
                 service: &request.service,
@@ -206,10 +206,9 @@ impl Engine {
                 idempotent: request.idempotent,
             };
             let call = inner.node.call(call, now, &mut inner.out)?;
-            inner.waiting.insert(call);
-            Ok::<_, CallError>(call)
+            Ok::<_, CallError>(inner.waiting.insert(call))
         })?;
-        Ok(CallFuture { engine: Arc::clone(self), call: Some(call) })
+        Ok(CallFuture { engine: Arc::clone(self), ticket: Some(ticket) })
     }
 
     /// Offers a service to everyone.
@@ -321,14 +320,14 @@ impl Engine {
         self.lock().links.count()
     }
 
-    pub(crate) fn poll_answer(&self, call: LocalCallId, cx: &mut Context<'_>) -> Poll<Answer> {
-        self.lock().waiting.poll(call, cx)
+    pub(crate) fn poll_answer(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Answer> {
+        self.lock().waiting.poll(ticket, cx)
     }
 
-    pub(crate) fn cancel(self: &Arc<Self>, call: LocalCallId) {
+    pub(crate) fn cancel(self: &Arc<Self>, ticket: Ticket) {
         self.run(|inner, now| {
-            if inner.waiting.remove(call) {
-                inner.node.cancel(call, now, &mut inner.out);
+            if inner.waiting.remove(ticket) {
+                inner.node.cancel(ticket.call, now, &mut inner.out);
             }
         });
     }
@@ -359,8 +358,9 @@ impl Engine {
     fn run<T>(self: &Arc<Self>, batch: impl FnOnce(&mut Inner, Instant) -> T) -> T {
         let mut effects = Effects::default();
         let mut inner = self.lock();
-        let result = batch(&mut inner, self.now());
-        inner.apply(&mut effects, self.now());
+        let now = self.now();
+        let result = batch(&mut inner, now);
+        inner.apply(&mut effects, now);
         drop(inner);
         for waker in effects.wakes {
             waker.wake();

@@ -117,3 +117,32 @@ async fn dropping_a_call_cancels_its_handler() {
     until("the handler was dropped", || running.load(Ordering::SeqCst) == 0).await;
     until("nothing is left", || main.calls_in_flight() == 0).await;
 }
+/// The core reuses the id of an answered call while its answer may still wait to be taken.
+#[tokio::test]
+async fn every_one_of_many_calls_at_a_time_gets_its_own_answer() {
+    let (main, address) = main_over_tcp().await;
+    let _home = Home::connect(&address)
+        .service("blog", |_: String, params: Value| async move { Ok(params) })
+        .start()
+        .await
+        .expect("starts");
+    let client = Client::connect(&address).await.expect("connects");
+    until("registered", || main.registry().services.len() == 1).await;
+    let mut lanes = tokio::task::JoinSet::new();
+    for lane in 0..32 {
+        let client = client.clone();
+        lanes.spawn(async move {
+            for turn in 0..50 {
+                let asked = json!([lane, turn]);
+                let answer: Value = client.call("blog", "echo", &asked).await.expect("answered");
+                assert_eq!(answer, asked);
+            }
+        });
+    }
+    let all = async {
+        while let Some(lane) = lanes.join_next().await {
+            lane.expect("no panic")
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all).await.expect("no answer is lost");
+}

@@ -37,6 +37,7 @@ limits! {
     caller_frame_bytes_max: bytes;
     handshake_frame_bytes_max: bytes;
     calls_per_link_max: count;
+    calls_per_caller_max: count;
     local_calls_max: count;
     links_max: count;
     handshakes_max: count;
