@@ -50,7 +50,7 @@ pub struct Limits {
     pub reconnect_min: Duration,
     /// Largest pause before dialling again.
     pub reconnect_max: Duration,
-    /// Shortest time between two route tables.
+    /// Shortest time between two route tables of more than a thousand offers.
     pub publish_interval: Duration,
     /// Relay links a message may cross.
     pub hops_max: u8,

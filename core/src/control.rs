@@ -304,10 +304,11 @@ impl Control {
         own.map(|(service, _, _)| Arc::from(service)).collect()
     }
 
-    /// Notes that the route table is out of date; at once if the last one is old enough.
+    /// Publishes a new route table: at once while tables are small, so that what is registered can
+    /// be called; large ones at most once in the publish interval.
     fn changed(&mut self, now: Instant, out: &mut Outbox) {
         let at = self.published_at.after(self.config.limits.publish_interval);
-        if at <= now || self.published_at == Instant::ZERO {
+        if at <= now || self.registry.len() <= PUBLISHED_AT_ONCE_MAX {
             self.publish(now, out);
         } else {
             self.publish_at = Some(at);
@@ -334,5 +335,7 @@ impl Control {
     }
 }
 
+/// A table of so many offers is built in some ten microseconds.
+const PUBLISHED_AT_ONCE_MAX: u32 = 1_024;
 /// The local application is a link of the first shard.
 const LOCAL: LinkId = LinkId { shard: 0, slot: 0, generation: 1 };

@@ -172,6 +172,12 @@ impl Node {
         replied
     }
 
+    /// See [`Shard::is_awaited`].
+    #[must_use]
+    pub fn is_awaited(&self, call: CallId) -> bool {
+        self.shard.is_awaited(call)
+    }
+
     /// See [`Control::register`].
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod envelope;
 mod frames;
 mod handshake;
 mod input;
+#[cfg(feature = "gateway")]
 mod json_rpc;
 mod node;
 mod world;
@@ -17,6 +18,7 @@ mod world;
 pub use envelope::envelope;
 pub use frames::frame_decode;
 pub use handshake::handshake;
+#[cfg(feature = "gateway")]
 pub use json_rpc::json_rpc;
 pub use node::node;
 
@@ -29,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("handshake", handshake),
     ("envelope", envelope),
     ("node", node),
+    #[cfg(feature = "gateway")]
     ("json_rpc", json_rpc),
 ];
 

@@ -48,7 +48,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     for target in chosen {
         println!("\n=== {target}: {} s", arguments.seconds);
         let limit = format!("-max_total_time={}", arguments.seconds);
-        let words = ["run", &target, "--", &limit];
+        let words = ["run", &target, "--", &limit].map(OsString::from);
+        let words = without_gateway(&words);
         if !cargo_fuzz()?.args(words).current_dir(root()).status().map_err(not_started)?.success() {
             failed.push(target);
         }
@@ -65,10 +66,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
 
 /// Hands the words on and gives back what cargo-fuzz gave.
 pub(crate) fn pass_on(arguments: PassedOn) -> Result<ExitCode, String> {
-    let status = cargo_fuzz()?.args(arguments.words).status().map_err(not_started)?;
+    let words = without_gateway(&arguments.words);
+    let status = cargo_fuzz()?.args(words).status().map_err(not_started)?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))
 }
+
+/// Leaves the server out of the build where the target does not need it: seconds for minutes.
+fn without_gateway(words: &[OsString]) -> Vec<OsString> {
+    let mut words = words.to_vec();
+    let runs = words.first().is_some_and(|word| word == "run" || word == "build");
+    let of_core = words.get(1).is_some_and(|target| target != GATEWAY_TARGET);
+    let chosen = words.iter().any(|word| word.to_string_lossy().contains("features"));
+    if runs && of_core && !chosen {
+        words.insert(1, OsString::from("--no-default-features"));
+    }
+    words
+}
+
+/// The one target that is not of the core.
+const GATEWAY_TARGET: &str = "json_rpc";
 
 fn cargo_fuzz() -> Result<Command, String> {
     let channel = channel()?;
@@ -123,6 +140,16 @@ mod tests {
         assert_eq!(channel_in("[toolchain]\n"), None);
         assert_eq!(channel_in("channel = \"\""), None);
         assert!(channel().is_ok());
+    }
+
+    #[test]
+    fn leaves_the_server_out_where_it_can() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let expected = words("run --no-default-features frame_decode -- -runs=1");
+        assert_eq!(without_gateway(&words("run frame_decode -- -runs=1")), expected);
+        for unchanged in ["run json_rpc", "list", "run --features x frame_decode"] {
+            assert_eq!(without_gateway(&words(unchanged)), words(unchanged));
+        }
     }
 
     #[test]

@@ -131,6 +131,12 @@ impl Shard {
         true
     }
 
+    /// Whether anybody still waits for the answer to a call that was delivered.
+    #[must_use]
+    pub fn is_awaited(&self, call: CallId) -> bool {
+        self.links.get(self.links.local()).is_some_and(|link| link.outbound.peek(call.0).is_some())
+    }
+
     fn write_response(&mut self, call: CallId, status: Status, body: &[u8]) -> Frame {
         let envelope = ResponseEnvelope { status, content: 0 };
         let write = |out: &mut bytes::BytesMut| encode(&envelope, out);

@@ -346,8 +346,14 @@ impl Engine {
         (self.spawner)(future);
     }
 
+    /// Keeps what stops a handler, or stops it if its caller has gone since it was started.
     pub(crate) fn keep_abort(&self, call: CallId, abort: futures_util::future::AbortHandle) {
-        self.lock().handlers.keep(call, abort);
+        let mut inner = self.lock();
+        if inner.node.is_awaited(call) {
+            inner.handlers.keep(call, abort);
+        } else {
+            abort.abort();
+        }
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -75,7 +75,7 @@ fn a_refusal_names_key_source_value_and_what_is_allowed() {
         (&["--listen", "8080"], &[], &["--listen"]),
         (&[], &[("RELAY_LOG", "loud")], &["log.level", "environment RELAY_LOG"]),
         (&[], &[("RELAY_HTTP__READ_TIMEOUT", "15")], &["RELAY_HTTP__READ_TIMEOUT", "15s"]),
-        (&[], &[("RELAY_LIMITS__FRAME_BYTES_MAX", "1")], &["limits.frame_bytes_max", "1024"]),
+        (&[], &[("RELAY_LIMITS__FRAME_BYTES_MAX", "1")], &["limits.frame_bytes_max", "4096"]),
         (&[], &[("RELAY_LIMITS__IDLE_TIMEOUT", "1s")], &["limits.idle_timeout = 1000ms", "10001"]),
         (&[], &[("RELAY_NODE__SERVER", "yes")], &["node.server", "true or false"]),
         (&[], &[("RELAY_SERVICES__A__B", "x")], &["services.a"]),
