@@ -31,6 +31,7 @@ struct Call {
     deadline: Instant,
     answered: Option<Executed>,
     executions: u32,
+    cancelled_at: Option<Instant>,
 }
 
 impl Checker {
@@ -41,7 +42,8 @@ impl Checker {
         service: String,
         deadline: Instant,
     ) {
-        let call = Call { caller, service, deadline, answered: None, executions: 0 };
+        let call =
+            Call { caller, service, deadline, answered: None, executions: 0, cancelled_at: None };
         self.calls.insert(uid, call);
     }
 
@@ -117,9 +119,18 @@ impl Checker {
     }
 
     /// The caller gave the call up; no answer is due.
-    pub(crate) fn cancelled(&mut self, uid: u64) {
+    pub(crate) fn cancelled(&mut self, uid: u64, now: Instant) {
         if let Some(call) = self.calls.get_mut(&uid) {
             call.answered.get_or_insert(Executed::Unknown);
+            call.cancelled_at = Some(now);
+        }
+    }
+
+    /// A handler was not stopped, in a world without faults.
+    pub(crate) fn ran_to_its_end(&mut self, uid: u64, now: Instant) {
+        let cancelled_at = self.calls.get(&uid).and_then(|call| call.cancelled_at);
+        if cancelled_at.is_some_and(|at| now > at.after(CANCEL_TIME_MAX)) {
+            self.blame("L10", uid, "its handler ran on after the caller had given up");
         }
     }
 
@@ -142,5 +153,7 @@ pub(crate) fn digest(uid: u64, service: &str) -> Vec<u8> {
     format!("{service}:{}", uid.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes()
 }
 
+/// A cancel has to reach its handler within this time, if the path lives.
+const CANCEL_TIME_MAX: Duration = Duration::from_secs(1);
 /// Granularity of timers and one turn of the loop.
 const LATENESS_MAX: Duration = Duration::from_millis(20);

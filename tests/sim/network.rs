@@ -31,6 +31,13 @@ impl Faults {
     };
 }
 
+impl Faults {
+    /// Whether nothing can break.
+    pub(crate) const fn are_none(&self) -> bool {
+        self.reset == 0 && self.half_open == 0 && self.crash == 0
+    }
+}
+
 /// One end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct End {

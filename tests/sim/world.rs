@@ -71,7 +71,15 @@ struct Host {
     /// Calls made here that wait for their answer.
     waiting: BTreeMap<LocalCallId, u64>,
     /// Calls that run here, and when they are answered.
-    running: VecDeque<(Instant, CallId, Vec<u8>)>,
+    running: VecDeque<Run>,
+}
+
+/// One run of a handler.
+struct Run {
+    due: Instant,
+    call: CallId,
+    uid: u64,
+    answer: Vec<u8>,
 }
 
 /// Runs a world to its end.
@@ -150,7 +158,7 @@ impl World {
             match &host.node {
                 Ok(node) => {
                     next = node.poll_timeout().map_or(next, |at| next.min(at));
-                    next = host.running.iter().fold(next, |next, (at, _, _)| next.min(*at));
+                    next = host.running.iter().fold(next, |next, run| next.min(run.due));
                 }
                 Err(up_at) => next = next.min(*up_at),
             }
@@ -167,15 +175,18 @@ impl World {
         if self.chance(self.config.faults.crash) {
             return self.crash(at);
         }
-        let now = self.now;
+        let (now, calm) = (self.now, self.config.faults.are_none());
         let host = &mut self.hosts[at];
         let Ok(node) = &mut host.node else { return };
         if node.poll_timeout().is_some_and(|due| due <= now) {
             node.handle_timeout(now, &mut host.out);
         }
-        while let Some(place) = host.running.iter().position(|(due, _, _)| *due <= now) {
-            let Some((_, call, answer)) = host.running.remove(place) else { break };
-            node.reply(call, Reply::Result(&answer), now, &mut host.out);
+        while let Some(place) = host.running.iter().position(|run| run.due <= now) {
+            let Some(run) = host.running.remove(place) else { break };
+            node.reply(run.call, Reply::Result(&run.answer), now, &mut host.out);
+            if calm {
+                self.checker.ran_to_its_end(run.uid, now);
+            }
         }
         self.apply(at);
     }
