@@ -46,7 +46,7 @@ impl Acceptor {
     /// Checks the request and returns the challenge to send. No signature is verified yet.
     ///
     /// # Errors
-    /// [`HandshakeError`]: send [`rejection`](super::rejection) and close.
+    /// [`HandshakeError`]: send a rejection and close.
     pub fn handle_request(
         &mut self,
         payload: &[u8],
@@ -82,7 +82,7 @@ impl Acceptor {
     /// Verifies the proof and returns the authenticated peer with the acceptance to send.
     ///
     /// # Errors
-    /// [`HandshakeError`]: send [`rejection`](super::rejection) and close.
+    /// [`HandshakeError`]: send a rejection and close.
     pub fn handle_proof(
         &mut self,
         payload: &[u8],

@@ -1,5 +1,4 @@
 //! An answer waits for its caller, whatever the node does meanwhile.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
 use relay_tokio::{Answer, CallRequest, Node, NodeConfig, Role, service_fn};

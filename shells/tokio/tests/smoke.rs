@@ -141,7 +141,7 @@ async fn every_one_of_many_calls_at_a_time_gets_its_own_answer() {
     }
     let all = async {
         while let Some(lane) = lanes.join_next().await {
-            lane.expect("no panic")
+            lane.expect("no panic");
         }
     };
     tokio::time::timeout(Duration::from_secs(20), all).await.expect("no answer is lost");
