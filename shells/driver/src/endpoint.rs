@@ -29,13 +29,17 @@ pub struct EndpointError {
 
 impl Endpoint {
     /// Reads `ws://host:port/path`, `tcp://host:port`, `http://host:port` or `host:port`. Without
-    /// a path a WebSocket goes to `/ws/p2p`, without a port to 80.
+    /// a path a WebSocket goes to `/ws/p2p`. Without a port a URL goes to 80, as RFC 6455 has it,
+    /// and a bare host to 8080, where a Main listens unless it is told otherwise.
     ///
     /// # Errors
     /// [`EndpointError`] says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
         let refuse = |why| EndpointError { text: text.chars().take(100).collect(), why };
-        let (scheme, rest) = text.split_once("://").unwrap_or(("ws", text));
+        let (scheme, rest, usual_port) = match text.split_once("://") {
+            Some((scheme, rest)) => (scheme, rest, "80"),
+            None => ("ws", text, "8080"),
+        };
         let (authority, path) = match rest.split_once('/') {
             Some((authority, path)) => (authority, format!("/{path}")),
             None => (rest, String::new()),
@@ -61,7 +65,7 @@ impl Endpoint {
         match scheme {
             "ws" | "http" => {
                 let path = if path.len() > 1 { path } else { String::from("/ws/p2p") };
-                let port = port.unwrap_or("80");
+                let port = port.unwrap_or(usual_port);
                 Ok(Self::WebSocket { authority: format!("{host}:{port}"), path })
             }
             "tcp" if port.is_none() => Err(refuse("a tcp:// address needs a port")),
@@ -119,6 +123,7 @@ mod tests {
             ("http://192.168.1.100:8080", "ws://192.168.1.100:8080/ws/p2p"),
             ("localhost:8080", "ws://localhost:8080/ws/p2p"),
             ("ws://h", "ws://h:80/ws/p2p"),
+            ("relay.example.com", "ws://relay.example.com:8080/ws/p2p"),
             ("[::1]:9", "ws://[::1]:9/ws/p2p"),
             ("tcp://127.0.0.1:9000", "tcp://127.0.0.1:9000"),
         ] {

@@ -81,8 +81,22 @@ impl Failure {
         let failure = Self::usage(message);
         match tip {
             Some(tip) => failure.with_hint(tip),
-            None => failure.with_hint("relay --help lists what can be given"),
+            None => {
+                let usage = paragraphs.iter().find_map(|part| part.strip_prefix("Usage: "));
+                let command = command_of(usage.unwrap_or_default());
+                failure.with_hint(format!("{command} --help lists what can be given"))
+            }
         }
+    }
+}
+
+/// `relay`, or `relay` with the subcommand that a usage line starts with.
+fn command_of(usage: &str) -> String {
+    let words = usage.split(' ').skip(1);
+    let is_name = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
+    match words.take(1).find(is_name) {
+        Some(subcommand) => format!("relay {subcommand}"),
+        None => String::from("relay"),
     }
 }
 
@@ -120,6 +134,13 @@ mod tests {
         let failure = Failure::from_clap(text);
         assert_eq!(failure.message(), "unexpected argument '--x' found");
         assert_eq!(failure.hint(), Some("a similar argument exists: '--y'"));
+        let text = "error: no value\n\nUsage: relay call [OPTIONS] <A>\n";
+        assert_eq!(
+            Failure::from_clap(text).hint(),
+            Some("relay call --help lists what can be given")
+        );
+        let text = "error: no value\n\nUsage: relay [OPTIONS] [PROGRAM]\n relay <COMMAND>\n";
+        assert_eq!(Failure::from_clap(text).hint(), Some("relay --help lists what can be given"));
         let text = "error: the following required arguments were not provided:\n  <A>\n  <B>\n\nU";
         let wanted = "the following required arguments were not provided: <A> <B>";
         assert_eq!(Failure::from_clap(text).message(), wanted);

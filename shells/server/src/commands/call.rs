@@ -68,6 +68,10 @@ async fn call(
         .map_err(|error| Failure::work(format!("cannot start the caller: {error}")))?;
     let mut trouble = None;
     if timeout_at(until, connect(&node, &mut trouble)).await.is_err() {
+        let trouble = match trouble {
+            Some(trouble) => Some(trouble),
+            None => refusal(main).await,
+        };
         let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
         return Err(Failure::work(format!("no Main answered at {main} within {shown}{why}"))
             .with_hint(
@@ -110,12 +114,26 @@ async fn connect(node: &Node, trouble: &mut Option<String>) {
     }
 }
 
+/// Why nothing can be connected to at `main`: no event of the node tells. `None` when something
+/// accepts, or does not answer in time.
+async fn refusal(main: &Endpoint) -> Option<String> {
+    let probe = tokio::net::TcpStream::connect(main.authority());
+    match tokio::time::timeout(PROBE_MAX, probe).await {
+        Ok(Err(error)) => Some(error.to_string()),
+        Ok(Ok(_)) | Err(_) => None,
+    }
+}
+
 /// Reads `service.method` or `node.service.method`, and the node of `--node`.
 fn request_of(target: &str, node: Option<&str>) -> Result<CallRequest, Failure> {
     let refused = |why: NameInvalid| {
         Failure::usage(format!("{target:?} names no method: {why}"))
             .with_hint("write SERVICE.METHOD or NODE.SERVICE.METHOD, as in counter.increment")
     };
+    if is_service(target) {
+        return Err(Failure::usage(format!("{target:?} names a service but no method"))
+            .with_hint(format!("write {target}.METHOD; relay services lists the methods")));
+    }
     let mut parts = target.rsplitn(3, '.');
     let method = parts.next().filter(|method| is_method(method));
     let method = method.ok_or_else(|| refused(NameInvalid::Method))?;
@@ -144,12 +162,29 @@ fn node_of(text: &str) -> Result<String, Failure> {
 
 /// How much later than the deadline the process gives up by itself.
 const DEADLINE_SLACK: Duration = Duration::from_millis(250);
+/// How long finding out why nothing was reached may take.
+const PROBE_MAX: Duration = Duration::from_millis(250);
 /// How long closing the link may take once the answer is there.
 const GOODBYE_MAX: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let main = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+        assert_eq!(refusal(&main).await, None);
+        drop(listener);
+        assert!(refusal(&main).await.is_some_and(|why| why.contains("refused")));
+    }
+
+    #[test]
+    fn a_service_alone_lacks_its_method() {
+        let failure = request_of("counter", None).expect_err("no method");
+        assert_eq!(failure.message(), "\"counter\" names a service but no method");
+    }
 
     #[test]
     fn targets_name_node_service_and_method() {

@@ -52,13 +52,25 @@ async fn run(
     tracing::info!(grace = %shown, "stopping; a second signal stops at once");
     tokio::select! {
         () = running.stop(grace) => tracing::info!("stopped"),
-        () = signals.next() => {
+        () = second_signal(&mut signals) => {
             tracing::warn!("stopped at once");
             log.flush();
             return Ok(ExitCode::from(SECOND_SIGNAL));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Resolves at a signal that is not part of the first one: `timeout` and some supervisors signal
+/// the process and then its group.
+async fn second_signal(signals: &mut StopSignals) {
+    let first = Instant::now();
+    loop {
+        signals.next().await;
+        if first.elapsed() >= SAME_STOP {
+            return;
+        }
+    }
 }
 
 /// A node with its listeners and its services.
@@ -103,7 +115,7 @@ impl Running {
         if let Some(main) = &config.node.connect {
             tasks.push(tokio::spawn(log_connected(node.clone(), main.clone())));
         }
-        let address = listening.map(|address| address.to_string()).unwrap_or_default();
+        let address = listening.map(|address| address.to_string());
         tracing::info!(node_id = %node.id(), address, "ready");
         Ok(Self { node, gateway, tasks })
     }
@@ -195,6 +207,8 @@ Try one of:
 relay --help explains the rest.
 ";
 
+/// Signals so close to the first one are the same request to stop.
+const SAME_STOP: Duration = Duration::from_millis(250);
 /// Answers that are ready get at least this long to be written.
 const FLUSH_MIN: Duration = Duration::from_millis(250);
 /// The exit code of a process that a second signal stopped.

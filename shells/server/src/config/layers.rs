@@ -304,8 +304,11 @@ fn read_file(path: &Path) -> Result<String, Failure> {
 fn unreadable(file: Option<&Path>, error: &figment::Error) -> Failure {
     let path = file.map(|path| path.display().to_string()).unwrap_or_default();
     let what = error.kind.to_string();
-    let what: Vec<&str> = what.lines().filter(|line| !line.trim_start().starts_with('|')).collect();
-    Failure::usage(format!("the configuration file {path} is not valid TOML: {}", what.join(" ")))
+    // The parser draws the line with a caret below it; in one line that is only noise.
+    let said = what.lines().filter(|line| !line.contains('|') && !line.trim().is_empty());
+    let what = said.map(str::trim).collect::<Vec<_>>().join(": ");
+    let what = what.trim_start_matches("TOML parse error ");
+    Failure::usage(format!("the configuration file {path} is not valid TOML: {what}"))
 }
 
 /// What helps beyond saying what is allowed.

@@ -1,6 +1,6 @@
 //! What happens in the node, as log lines with one field for each fact.
 
-use relay_tokio::{Event, Node};
+use relay_tokio::{CloseReason, ErrorCode, Event, Node};
 
 /// Logs each event of `node` until the node is gone.
 pub(super) async fn log_events(node: Node) {
@@ -22,6 +22,11 @@ fn log_event(event: &Event) {
             // Anyone can cause these: at the default level a stranger could fill the log.
             None => tracing::debug!(?link, %reason, detail, "link down before authentication"),
         },
+        Event::Goodbye { node, reason: CloseReason::Fault(ErrorCode::NameConflict), .. } => {
+            let advice = "another node uses the id of this one: give each its own --node-id, or \
+                          stop the other; dialling goes on";
+            tracing::error!(peer = %node, "{advice}");
+        }
         Event::Goodbye { node, reason, message, .. } => {
             tracing::info!(peer = %node, %reason, said = message, "the peer says goodbye");
         }

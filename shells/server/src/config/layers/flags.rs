@@ -84,7 +84,7 @@ fn set_cors(layer: &mut Layer, args: &RunArgs) {
 fn set_services(layer: &mut Layer, args: &RunArgs) -> Result<(), Failure> {
     for service in &args.service {
         let Some((name, specification)) = service.split_once('=') else {
-            return Err(Failure::usage(format!("--service {service:?} has no name"))
+            return Err(Failure::usage(format!("--service {service:?} is not NAME=SPEC"))
                 .with_hint("write NAME=SPEC, as in blog=http://127.0.0.1:9000/rpc"));
         };
         let path = format!("services.{name}");

@@ -28,7 +28,11 @@ impl Command {
     }
 
     fn spawn(&self) -> std::io::Result<Child> {
-        let child = tokio::process::Command::new(&self.program)
+        let mut command = tokio::process::Command::new(&self.program);
+        // Ctrl-C signals the group of the terminal: the child must live to finish its calls.
+        #[cfg(unix)]
+        command.process_group(0);
+        let child = command
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
