@@ -387,7 +387,7 @@ fn party(role: Role, key: u8, node: &str) -> (Config, Identity) {
     let mut config = Config::new(role);
     config.limits = Limits {
         frame_bytes_max: 4_096,
-        caller_frame_bytes_max: 2_048,
+        caller_frame_bytes_max: 4_096,
         handshake_frame_bytes_max: 1_024,
         calls_per_link_max: 4,
         local_calls_max: 6,

@@ -9,12 +9,13 @@
 //!   batch) that the relay failed also carries the header `Relay-Error: NAME`. Notifications
 //!   alone give 204 with no body.
 //! - Statuses other than these mean that the request never became JSON-RPC: 400, 405, 408, 413,
-//!   415, 431. They close the connection where unread bytes could be taken for a request.
+//!   415, 431, 501. They close the connection where unread bytes could be taken for a request.
 //! - A request with `Transfer-Encoding` is the last one on its connection: a proxy in front and
 //!   this server must never disagree about where the next one starts.
 //! - A client that goes away while its call runs drops the call, which cancels it.
 
 mod accept;
+mod backoff;
 mod body;
 mod connection;
 mod cors;
@@ -26,6 +27,7 @@ mod status;
 mod timestamp;
 mod upgrade;
 
+pub(crate) use backoff::Backoff;
 pub use cors::{Cors, CorsInvalid, Origin, OriginInvalid};
 pub use timestamp::rfc3339;
 

@@ -2,6 +2,7 @@
 //! be forged by what it reports: control characters are escaped. A reader that stalls costs lines,
 //! never calls: lines beyond a bounded queue are dropped and counted.
 
+mod budget;
 mod writer;
 
 use crate::cli::Failure;
@@ -11,8 +12,10 @@ use std::io::IsTerminal;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+pub(crate) use budget::LineBudget;
 pub use writer::LogWriter;
 
 /// Starts the log of this process. The writer must live as long as the process logs: dropping it
@@ -26,8 +29,7 @@ pub fn start(settings: &LogSettings) -> Result<LogWriter, Failure> {
     let has_colour = settings.format == LogFormat::Text
         && std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let filter = EnvFilter::builder()
-        .parse(&settings.level)
+    let filter = filter(&settings.level)
         .map_err(|error| Failure::usage(format!("log.level is no filter: {error}")))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -43,6 +45,16 @@ pub fn start(settings: &LogSettings) -> Result<LogWriter, Failure> {
     };
     started.map_err(|error| Failure::work(format!("cannot start the log: {error}")))?;
     Ok(writer)
+}
+
+/// What is logged at `level`. The WebSocket library would log whole frames, and the first one of
+/// a link carries the token: no setting turns that on.
+fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+    // Targets inside the library that the setting names would win over the library as a whole.
+    let mut parts: Vec<&str> =
+        level.split(',').filter(|part| !part.contains("tungstenite")).collect();
+    parts.extend(["tungstenite=info", "async_tungstenite=info"]);
+    EnvFilter::builder().parse(parts.join(","))
 }
 
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
@@ -100,6 +112,26 @@ mod tests {
         let text = String::from_utf8(out.0.lock().expect("lock").clone()).expect("UTF-8");
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(!text.contains('\u{1b}') && text.contains("name=x\\n2026"), "{text}");
+    }
+
+    #[test]
+    fn o19_no_level_logs_the_frames_of_a_link() {
+        for level in ["trace", "info,tungstenite=trace", "tungstenite::protocol::frame=trace"] {
+            let out = Shared::default();
+            let writer = LogWriter::start(out.clone()).expect("a thread");
+            let subscriber = tracing_subscriber::fmt()
+                .with_env_filter(filter(level).expect("a filter"))
+                .with_writer(writer.sink())
+                .finish();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::trace!(target: "tungstenite::protocol::frame", "the token");
+                tracing::debug!(target: "async_tungstenite", "the token");
+                tracing::warn!(target: "tungstenite::protocol", "a warning");
+            });
+            drop(writer);
+            let text = String::from_utf8(out.0.lock().expect("lock").clone()).expect("UTF-8");
+            assert!(text.contains("a warning") && !text.contains("the token"), "{level}: {text}");
+        }
     }
 
     #[derive(Clone, Default)]

@@ -1,11 +1,12 @@
 //! Takes connections, drives each, and lets them end well at shutdown.
 
+use super::backoff::Backoff;
 use super::connection::{Connection, TimedSocket};
 use super::reply::{Reply, refusal};
 use super::{Gateway, rpc};
 use http_body_util::Either;
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Method, Request, Response, StatusCode};
@@ -13,14 +14,11 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 pub(super) async fn serve(
     gateway: Arc<Gateway>,
@@ -118,6 +116,9 @@ impl Gateway {
         let mut response = if !is_clear {
             let detail = "the head frames its body in two ways";
             refusal(StatusCode::BAD_REQUEST, "Bad Request", detail).map(Either::Right)
+        } else if is_chunked && !is_plainly_chunked(request.headers()) {
+            let detail = "the only transfer coding read here is 'chunked'";
+            refusal(StatusCode::NOT_IMPLEMENTED, "Not Implemented", detail).map(Either::Right)
         } else if request.headers().len() > HEADERS_MAX {
             let detail = format!("a request has at most {HEADERS_MAX} headers");
             refusal(
@@ -166,6 +167,14 @@ pub(super) struct RouteContext {
     pub(super) connection: Arc<Connection>,
 }
 
+/// Whether the body is chunked and nothing else. hyper takes any list that ends in `chunked`, and
+/// would hand on a body that is still compressed.
+fn is_plainly_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let first = codings.next().map(HeaderValue::as_bytes).unwrap_or_default();
+    first.trim_ascii().eq_ignore_ascii_case(b"chunked") && codings.next().is_none()
+}
+
 fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
@@ -179,48 +188,8 @@ fn turn_away(stream: &TcpStream) {
     }
 }
 
-/// Waits longer after each failure to accept, so that a lack of descriptors is not a busy loop.
-#[derive(Default)]
-struct Backoff {
-    pause: Option<Duration>,
-    logged_at: Option<Instant>,
-}
-
-impl Backoff {
-    const fn reset(&mut self) {
-        self.pause = None;
-    }
-
-    async fn wait(&mut self, error: &io::Error) {
-        if is_of_one_connection(error) {
-            return;
-        }
-        let pause = self.pause.map_or(PAUSE_MIN, |pause| (pause * 2).min(PAUSE_MAX));
-        self.pause = Some(pause);
-        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-            self.logged_at = Some(Instant::now());
-            tracing::warn!(%error, "cannot accept connections; raise the limit on open files");
-        }
-        tokio::time::sleep(pause).await;
-    }
-}
-
-/// Whether only the connection that was about to be accepted is at fault.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    [
-        io::ErrorKind::ConnectionAborted,
-        io::ErrorKind::ConnectionReset,
-        io::ErrorKind::ConnectionRefused,
-        io::ErrorKind::Interrupted,
-    ]
-    .contains(&error.kind())
-}
-
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n\
     Content-Length: 0\r\n\r\n";
-const PAUSE_MIN: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-const LOG_EVERY: Duration = Duration::from_secs(1);
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 64;

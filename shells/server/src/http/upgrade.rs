@@ -11,6 +11,7 @@ use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
+use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
@@ -90,8 +91,13 @@ fn accept_key(request: &Request<Body>) -> Result<HeaderValue, Refused> {
     {
         return Err(upgrade_required("relay links are WebSockets: send 'Upgrade: websocket'"));
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(upgrade_required("the version of WebSocket is 13"));
+    let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
+    if versions.next().is_none_or(|version| version != "13") || versions.next().is_some() {
+        return Err(upgrade_required("the version of WebSocket is 13, given once"));
+    }
+    // Its bytes could be taken for the first ones of the link.
+    if !request.body().is_end_stream() {
+        return Err(bad_request("a request for a WebSocket has no body"));
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
     let key = match (keys.next(), keys.next()) {

@@ -144,6 +144,21 @@ async fn w11_framing_that_can_be_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
+async fn w11_a_body_under_another_coding_is_not_read() {
+    let server = Server::start().await;
+    let chunked = format!("{:x}\r\n{CALL}\r\n0\r\n\r\n", CALL.len());
+    for coding in ["gzip, chunked", "chunked, chunked", "identity,chunked"] {
+        let mut client = server.connect().await;
+        let head = "POST /rpc HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding:";
+        client.send(format!("{head} {coding}\r\n\r\n{chunked}")).await;
+        let response = client.response().await.unwrap();
+        assert_eq!((response.status, response.header("connection")), (501, Some("close")));
+        assert!(client.is_closed_within(Duration::from_secs(3)).await, "{coding}");
+    }
+    assert_eq!(server.calls.begun.load(Ordering::SeqCst), 0, "nothing ran");
+}
+
+#[tokio::test]
 async fn w11_w12_a_chunked_request_is_the_last_on_its_connection() {
     let server = Server::start().await;
     let mut client = server.connect().await;

@@ -262,6 +262,9 @@ async fn w03_w04_relay_links_are_upgraded() {
         ("Upgrade: websocket", "Upgrade: h2c", 426),
         ("keep-alive, Upgrade", "keep-alive", 426),
         ("Version: 13", "Version: 8", 426),
+        ("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 8", 426),
+        ("Host: x", "Content-Length: 5", 400),
+        ("Host: x", "Transfer-Encoding: chunked", 400),
         ("dGhlIHNhbXBsZSBub25jZQ==", "short", 400),
         ("Sec-WebSocket-Key: ", "X: ", 400),
     ] {

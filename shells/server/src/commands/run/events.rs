@@ -1,11 +1,18 @@
-//! What happens in the node, as log lines with one field for each fact.
+//! What happens in the node, as log lines with one field for each fact. Peers cause these lines, so
+//! there are only so many in a second.
 
+use crate::log::LineBudget;
 use relay_tokio::{CloseReason, ErrorCode, Event, Node};
 
 /// Logs each event of `node` until the node is gone.
 pub(super) async fn log_events(node: Node) {
     let mut events = node.events();
+    let mut budget = LineBudget::new(LINES_PER_SECOND);
     while let Some(event) = events.next().await {
+        let Some(left_out) = budget.take() else { continue };
+        if left_out > 0 {
+            tracing::warn!(left_out, "events were not logged: peers caused too many in a second");
+        }
         log_event(&event);
     }
 }
@@ -48,3 +55,6 @@ fn log_event(event: &Event) {
         other => tracing::info!(event = ?other, "node event"),
     }
 }
+
+/// Enough to follow what people do; a Home that registers and withdraws without end causes more.
+const LINES_PER_SECOND: u32 = 200;

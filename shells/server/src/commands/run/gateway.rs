@@ -2,7 +2,7 @@
 
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::http::{Cors, Gateway, GatewayConfig, OriginInvalid};
+use crate::http::{Backoff, Cors, Gateway, GatewayConfig, OriginInvalid};
 use relay_tokio::Node;
 use std::fmt;
 use std::io::ErrorKind;
@@ -104,17 +104,16 @@ pub(super) fn settings(config: &Config) -> Result<GatewayConfig, Failure> {
 
 /// Hands each connection to the node.
 pub(crate) async fn accept_tcp(node: Node, listener: TcpListener) {
+    let mut backoff = Backoff::default();
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
+                backoff.reset();
                 // The link works without it, only slower.
                 drop(socket.set_nodelay(true));
                 node.accept_tcp(socket);
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a TCP connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => backoff.wait(&error).await,
         }
     }
 }
@@ -122,5 +121,3 @@ pub(crate) async fn accept_tcp(node: Node, listener: TcpListener) {
 /// The node answers what is still in flight at the end of the grace; connections that were cut at
 /// that very moment would lose those answers. Whoever stops the node bounds the wait.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-/// Pause after a failed accept: out of descriptors, trying again at once would only burn the core.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

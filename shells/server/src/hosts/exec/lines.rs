@@ -1,6 +1,5 @@
 //! Lines from a child, bounded whatever it writes, and how its noise reaches the log.
 
-use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 /// One line, without its end.
@@ -52,33 +51,6 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     }
 }
 
-/// Lets a few lines a second into the log and counts the others.
-pub(super) struct LogBudget {
-    window_began: Instant,
-    used: u32,
-    left_out: u64,
-}
-
-impl LogBudget {
-    pub(super) fn new() -> Self {
-        Self { window_began: Instant::now(), used: 0, left_out: 0 }
-    }
-
-    /// Whether one more line may be logged, with the number left out since the last one.
-    pub(super) fn take(&mut self) -> Option<u64> {
-        if self.window_began.elapsed() >= LOG_WINDOW {
-            self.window_began = Instant::now();
-            self.used = 0;
-        }
-        if self.used == LOG_LINES_PER_WINDOW {
-            self.left_out += 1;
-            return None;
-        }
-        self.used += 1;
-        Some(std::mem::take(&mut self.left_out))
-    }
-}
-
 /// Text of a child as it may stand in a log: at most 256 bytes and no control characters.
 pub(super) fn loggable(text: &[u8]) -> String {
     let is_long = text.len() > LOGGED_BYTES_MAX;
@@ -105,8 +77,8 @@ const fn is_direction(c: char) -> bool {
 pub(super) const LOGGED_BYTES_MAX: usize = 256;
 /// Enough to find the id of an answer that is over the limit.
 const CUT_BYTES_KEPT: usize = 4096;
-const LOG_WINDOW: Duration = Duration::from_secs(1);
-const LOG_LINES_PER_WINDOW: u32 = 20;
+/// Lines of noise of a child that are logged in a second.
+pub(super) const LOG_LINES_PER_SECOND: u32 = 20;
 
 #[cfg(test)]
 mod tests {
@@ -145,8 +117,5 @@ mod tests {
         assert_eq!(loggable("\u{202e}abc".as_bytes()), "\\u{202e}abc");
         assert!(loggable(&[b'x'; 10_000]).len() <= LOGGED_BYTES_MAX + 3);
         assert!(loggable(&[0xff; 10]).contains('\u{fffd}'));
-        let mut budget = LogBudget::new();
-        let logged = (0..1000).filter(|_| budget.take().is_some()).count();
-        assert!(logged < 1000 && budget.left_out + u64::try_from(logged).unwrap() >= 900);
     }
 }

@@ -1,8 +1,9 @@
 //! Keeps one child running: starts it, carries lines, notices its end, starts it again after a
 //! pause that grows while it keeps dying.
 
-use super::lines::{LOGGED_BYTES_MAX, Lines, LogBudget, Piece, loggable};
+use super::lines::{LOG_LINES_PER_SECOND, LOGGED_BYTES_MAX, Lines, Piece, loggable};
 use super::{Calls, HostError, Line, MESSAGE_BYTES_MAX};
+use crate::log::LineBudget;
 use bytes::Bytes;
 use std::pin::pin;
 use std::process::Stdio;
@@ -160,7 +161,7 @@ async fn read(name: &str, calls: &Calls, stdout: Option<ChildStdout>) {
     let Some(stdout) = stdout else { return };
     let mut lines =
         Lines::new(BufReader::with_capacity(READ_BUFFER_BYTES, stdout), MESSAGE_BYTES_MAX);
-    let mut budget = LogBudget::new();
+    let mut budget = LineBudget::new(LOG_LINES_PER_SECOND);
     while let Ok(Some(piece)) = lines.next().await {
         let (taken, beginning) = match piece {
             Piece::Whole(line) if line.trim_ascii().is_empty() => continue,
@@ -192,7 +193,7 @@ async fn write(calls: &Calls, mut lines: mpsc::Receiver<Line>, stdin: Option<Chi
 async fn log_errors(name: String, stderr: impl AsyncRead + Unpin) {
     // One byte more than is shown, so that a longer line is marked as cut.
     let mut lines = Lines::new(BufReader::new(stderr), LOGGED_BYTES_MAX + 1);
-    let mut budget = LogBudget::new();
+    let mut budget = LineBudget::new(LOG_LINES_PER_SECOND);
     while let Ok(Some(Piece::Whole(line) | Piece::Cut(line))) = lines.next().await {
         if let Some(left_out) = budget.take() {
             tracing::info!(service = %name, line = loggable(&line), left_out, "child says");
