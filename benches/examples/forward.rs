@@ -13,7 +13,8 @@ use relay_benches::Forwarding;
 
 fn main() {
     let bytes = std::env::args().nth(1).and_then(|bytes| bytes.parse().ok()).unwrap_or(64);
-    let mut forwarding = Forwarding::new(bytes, 64);
+    let services = std::env::args().nth(2).and_then(|count| count.parse().ok()).unwrap_or(64);
+    let mut forwarding = Forwarding::new(bytes, services);
     let answered: usize = (0..1_000).map(|_| forwarding.calls(32)).sum();
     println!("{answered} bytes of answers");
 }

@@ -8,6 +8,7 @@ use relay_core::{
     Config, Identity, Instant, LinkId, Mail, Node, NodeId, Outbox, Output, Role, Side,
 };
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// A shard of a Main with two authenticated links and a service behind one of them.
 pub struct Forwarding {
@@ -33,15 +34,18 @@ impl Forwarding {
     #[must_use]
     #[expect(clippy::expect_used, reason = "a fixture that cannot be set up ends the run")]
     pub fn new(body_bytes: usize, services: u32) -> Self {
-        let main = Machine::First(Box::new(node(Role::Main, "main", 1)));
-        let mut main = [main];
-        let homes = services.div_ceil(SERVICES_PER_HOME);
-        for n in 1..homes {
-            let _ = link(&mut main, 0, home(n, SERVICES_PER_HOME));
+        let mut main = [Machine::First(Box::new(node(Role::Main, "main", 1)))];
+        let mut now = Instant::ZERO;
+        for n in 1..services.div_ceil(SERVICES_PER_HOME) {
+            let _ = link(&mut main, 0, home(n, SERVICES_PER_HOME), &mut now);
         }
-        let (home, caller) = (link(&mut main, 0, home(0, services)), caller(&mut main, 0));
+        let home = link(&mut main, 0, home(0, services), &mut now);
+        let caller = caller(&mut main, 0, &mut now);
         let [machine] = main;
-        Self::over(machine, caller, home, body_bytes, "service-0-0").expect("a legal name")
+        let made = Self::over(machine, (home, caller), body_bytes, "service-0-0", now);
+        let mut made = made.expect("a legal name");
+        assert!(made.calls(1) > body_bytes, "a call must come through before any is counted");
+        made
     }
 
     /// Two shards of one Main, each with links of its own.
@@ -55,26 +59,27 @@ impl Forwarding {
         let (first, mut others) = Node::with_shards(Config::new(Role::Main), identity, [1; 32], 2);
         let second = others.pop().expect("there are two");
         let mut main = [Machine::First(Box::new(first)), Machine::Other(Box::new(second))];
+        let mut now = Instant::ZERO;
         let links = [0, 1].map(|at: usize| {
-            let home = link(&mut main, at, home(at as u32, 1));
-            (home, caller(&mut main, at))
+            let home = link(&mut main, at, home(at as u32, 1), &mut now);
+            (home, caller(&mut main, at, &mut now))
         });
         let mut number = 0;
         let mut links = links.into_iter();
         main.map(|machine| {
-            let (home, caller) = links.next().expect("one for each shard");
+            let links = links.next().expect("one for each shard");
             let service = format!("service-{number}-0");
             number += 1;
-            Self::over(machine, caller, home, body_bytes, &service).expect("a legal name")
+            Self::over(machine, links, body_bytes, &service, now).expect("a legal name")
         })
     }
 
     fn over(
         machine: Machine,
-        caller: LinkId,
-        home: LinkId,
+        (home, caller): (LinkId, LinkId),
         body_bytes: usize,
         service: &str,
+        now: Instant,
     ) -> Result<Self, postcard::Error> {
         let body = vec![b'x'; body_bytes];
         let envelope = postcard::to_allocvec(&RequestEnvelope {
@@ -100,7 +105,7 @@ impl Forwarding {
             response,
             labels: Vec::new(),
             round: 0,
-            now: Instant::ZERO,
+            now,
         })
     }
 
@@ -187,14 +192,14 @@ fn home(number: u32, services: u32) -> Node {
     home
 }
 
-fn caller(main: &mut [Machine], at: usize) -> LinkId {
-    link(main, at, node(Role::Caller, "caller", 2))
+fn caller(main: &mut [Machine], at: usize, now: &mut Instant) -> LinkId {
+    link(main, at, node(Role::Caller, "caller", 2), now)
 }
 
 /// Links `peer` to one machine of a Main and lets all of them say what they have to say.
 #[expect(clippy::expect_used, reason = "a fixture that cannot be set up ends the run")]
-fn link(main: &mut [Machine], at: usize, mut peer: Node) -> LinkId {
-    let (mut out, now) = (Outbox::default(), Instant::ZERO);
+fn link(main: &mut [Machine], at: usize, mut peer: Node, clock: &mut Instant) -> LinkId {
+    let (mut out, now) = (Outbox::default(), *clock);
     let dial = peer.dial("main", now, &mut out);
     let dialled = peer.open_link(Side::Dialled(dial), now, &mut out).expect("room");
     let (mut to_main, mut to_peer) = (BytesMut::new(), BytesMut::new());
@@ -211,9 +216,10 @@ fn link(main: &mut [Machine], at: usize, mut peer: Node) -> LinkId {
         carry(&mut out, &mut to_main);
     }
     // Route tables are published once in a while; let that while pass.
-    main[0].handle_timeout(now.after(std::time::Duration::from_millis(20)), &mut out);
+    *clock = now.after(PUBLISH_TIME);
+    main[0].handle_timeout(*clock, &mut out);
     for mail in carry(&mut out, &mut to_peer) {
-        main[place_of(&mail)].handle_mail(mail, now, &mut out);
+        main[place_of(&mail)].handle_mail(mail, *clock, &mut out);
     }
     accepted
 }
@@ -237,5 +243,7 @@ fn frame(kind: Kind, envelope: &[u8], body: &[u8]) -> Vec<u8> {
     FrameWriter::default().write(kind, 0, ttl, write, body).freeze().to_vec()
 }
 
+/// Longer than the shortest time between two route tables.
+const PUBLISH_TIME: Duration = Duration::from_millis(20);
 /// As many as one Home may register.
 const SERVICES_PER_HOME: u32 = 64;
