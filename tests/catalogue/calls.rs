@@ -14,6 +14,7 @@ rows! {
     f18_answers_to_nothing,
     f19_an_answer_over_another_link,
     f20_frames_of_another_role,
+    r23_a_home_speaks_for_itself_only,
 }
 
 async fn f16_a_label_in_use(kind: Kind) {
@@ -43,9 +44,9 @@ async fn f16_a_label_in_use(kind: Kind) {
     world.still_serves().await;
 }
 
-/// The streams a Main grants by default: labels count from zero.
+/// The streams a Main grants a caller by default: labels count from zero.
 const fn world_streams() -> u32 {
-    16_384
+    4_096
 }
 
 async fn f18_answers_to_nothing(kind: Kind) {
@@ -73,6 +74,32 @@ async fn f18_answers_to_nothing(kind: Kind) {
     // Two hundred more than a minute allows, in case a slow machine started a new minute.
     link.send(&stray.repeat(200)).await;
     world.must_close(link, ErrorCode::BadState, "more than 100 in a minute").await;
+    world.still_serves().await;
+}
+
+async fn r23_a_home_speaks_for_itself_only(kind: Kind) {
+    let mut world = World::start(kind).await;
+    let mut link = world.open_home("bad").await;
+    let homes = world.main.registry().services;
+    let home = homes.into_iter().find(|offer| offer.name == "bad").expect("registered").node;
+    for (written, code) in [
+        (unavailable("other-main"), ErrorCode::Unavailable),
+        (unavailable(""), ErrorCode::BadResponse),
+        (b"garbage".to_vec(), ErrorCode::BadResponse),
+    ] {
+        let caller = world.caller.node().clone();
+        let asked =
+            tokio::spawn(async move { caller.call(CallRequest::new("bad", "ask", "1")).await });
+        let id = link.expect(FrameKind::Request).await.id();
+        link.send_frame(FrameKind::Error, id, &written).await;
+        let error = within("the answer", asked).await.expect("no panic").expect_err("an error");
+        assert_eq!(error.code, code);
+        let by =
+            if code == ErrorCode::Unavailable { home.as_str() } else { world.main.id().as_str() };
+        assert_eq!(error.node, by, "the name under which it authenticated");
+    }
+    drop(link);
+    world.down().await;
     world.still_serves().await;
 }
 

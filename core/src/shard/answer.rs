@@ -4,13 +4,15 @@ use super::receive::SMALL_PER_SECOND_MAX;
 use super::{End, Shard};
 use crate::calls::{Answered, Onward, OutCall};
 use crate::close::CloseReason;
+use crate::config::Role;
 use crate::error::{CallError, ErrorCode, Executed};
 use crate::event::Event;
 use crate::frame::{Frame, Kind};
 use crate::mail::{MailBody, MailTo};
-use crate::message::encode_error;
+use crate::message::{ErrorEnvelope, encode_error};
 use crate::outbox::{LinkId, Outbox};
 use crate::time::Instant;
+use alloc::string::String;
 
 impl Shard {
     /// Takes the answer to a call that was sent over `from`, and to no other.
@@ -25,7 +27,11 @@ impl Shard {
         let label = frame.id();
         let Some(link) = self.links.get_mut(from) else { return };
         match link.outbound.answered(label) {
-            Answered::Live(call) => self.send_answer(call, frame, now, out),
+            Answered::Live(call) => {
+                let is_error = frame.kind() == Kind::Error;
+                let frame = if is_error { self.vouched(from, frame) } else { frame };
+                self.send_answer(call, frame, now, out);
+            }
             Answered::Late => self.stats.answers_late += 1,
             Answered::Stray => {
                 self.stats.answers_stray += 1;
@@ -36,6 +42,27 @@ impl Shard {
                 out.event(Event::StrayAnswer { link: from, label });
             }
         }
+    }
+
+    /// An error that came over a link, as this node passes it on. A Home speaks for itself only: the
+    /// name in its errors is the one under which it authenticated, whatever it wrote.
+    fn vouched(&mut self, from: LinkId, frame: Frame) -> Frame {
+        let Some(link) = self.links.get(from) else { return frame };
+        let End::Network(network) = &link.end else { return frame };
+        let Some(peer) = network.peer().filter(|peer| peer.role == Role::Home) else {
+            return frame;
+        };
+        let read = frame.verify().ok().and_then(|()| ErrorEnvelope::decode(frame.payload()).ok());
+        let error = match read {
+            Some(error) if error.node == peer.node.as_str() => return frame,
+            Some(mut error) => {
+                error.node = String::from(peer.node.as_str());
+                error
+            }
+            None => self.error(ErrorCode::BadResponse, "the error answer could not be read"),
+        };
+        let write = |out: &mut bytes::BytesMut| encode_error(&error, out);
+        self.writer.write(Kind::Error, frame.id(), 0, write, &[])
     }
 
     /// The caller gave up: the cancel follows the call, and no answer comes back.

@@ -32,7 +32,17 @@ pub fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let Some(node_type) = config.node_type()? else { return Ok(say_what_to_try(args)) };
     let program = offers::load_program(config.node.program.as_deref())?;
     let log = log::start(&config.log)?;
+    raise_file_limit();
     block_on(run(config, node_type, program, &log))
+}
+
+/// Many systems start programs with 1,024 files, and every connection is one. What the system
+/// grants beyond that needs no right, so it is taken.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(FILES_WANTED) {
+        Ok(files) => tracing::debug!(files, "open files allowed"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
 }
 
 async fn run(
@@ -213,3 +223,5 @@ const SAME_STOP: Duration = Duration::from_millis(250);
 const FLUSH_MIN: Duration = Duration::from_millis(250);
 /// The exit code of a process that a second signal stopped.
 const SECOND_SIGNAL: u8 = 130;
+/// More than any bound of connections this program has.
+const FILES_WANTED: u64 = 1 << 20;
