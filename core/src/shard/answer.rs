@@ -44,8 +44,8 @@ impl Shard {
         }
     }
 
-    /// An error that came over a link, as this node passes it on. A Home speaks for itself only: the
-    /// name in its errors is the one under which it authenticated, whatever it wrote.
+    /// An error that came over a link, as this node passes it on. A Home speaks for itself only:
+    /// the name in its errors is the one under which it authenticated, whatever it wrote.
     fn vouched(&mut self, from: LinkId, frame: Frame) -> Frame {
         let Some(link) = self.links.get(from) else { return frame };
         let End::Network(network) = &link.end else { return frame };
