@@ -10,11 +10,13 @@ use crate::time::Instant;
 use alloc::vec::Vec;
 
 /// Calls that this node sent over a link and that wait for an answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbound {
     slots: Vec<OutSlot>,
     free: Option<u32>,
     live: u32,
+    /// The last generation that a slot may have.
+    generation_max: u32,
     /// Answers that may still come for calls we no longer wait for.
     late: u32,
 }
@@ -58,6 +60,11 @@ pub(crate) enum Answered {
 }
 
 impl Outbound {
+    /// An empty table whose slots serve `labels_per_slot` calls each.
+    pub(crate) const fn new(labels_per_slot: u32) -> Self {
+        Self { slots: Vec::new(), free: None, live: 0, generation_max: labels_per_slot, late: 0 }
+    }
+
     /// Calls in flight.
     pub(crate) const fn live(&self) -> u32 {
         self.live
@@ -116,6 +123,9 @@ impl Outbound {
     /// Takes the call of `label` out because nobody waits for it any more; its answer may still
     /// come and is then no offence.
     pub(crate) fn abandon(&mut self, label: u64) -> Option<OutCall> {
+        if cfg!(mutant = "cancel_leaks") {
+            return self.peek(label).copied();
+        }
         let call = self.release(label)?;
         self.late = self.late.saturating_add(1);
         Some(call)
@@ -143,8 +153,16 @@ impl Outbound {
             OutState::Free { .. } | OutState::Retired => None,
         });
         let calls = live.collect();
-        *self = Self::default();
+        *self = Self::new(self.generation_max);
         calls
+    }
+
+    /// Every call in flight with its label.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &OutCall)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.state {
+            OutState::Live(call) => Some((label(index as u32, slot.generation), call)),
+            OutState::Free { .. } | OutState::Retired => None,
+        })
     }
 
     #[inline]
@@ -152,12 +170,12 @@ impl Outbound {
         let (index, generation) = split(label);
         let slot = self.slots.get_mut(index as usize)?;
         let OutState::Live(call) = slot.state else { return None };
-        if slot.generation != generation {
+        if slot.generation != generation && !cfg!(mutant = "reply_by_index") {
             return None;
         }
         self.live -= 1;
-        if let Some(next) = generation.checked_add(1) {
-            slot.generation = next;
+        if generation < self.generation_max {
+            slot.generation += 1;
             slot.state = OutState::Free { next: self.free };
             self.free = Some(index);
         } else {
@@ -211,7 +229,7 @@ impl Inbound {
     #[inline]
     pub(crate) fn check(&mut self, label: u64, max: u32) -> Result<(), LabelError> {
         let (index, _) = split(label);
-        if index >= max {
+        if index >= max && !cfg!(mutant = "cap_unchecked") {
             return Err(LabelError::TooMany);
         }
         let used = self.slots.len();
@@ -247,6 +265,20 @@ impl Inbound {
         let onward = slot.onward.take()?;
         self.live -= 1;
         Some(onward)
+    }
+
+    /// Where the call of `label` went.
+    pub(crate) fn peek(&self, label: u64) -> Option<Onward> {
+        let (index, generation) = split(label);
+        let slot = self.slots.get(index as usize).filter(|slot| slot.generation == generation)?;
+        slot.onward
+    }
+
+    /// Every call in flight with its label.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, Onward)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            slot.onward.map(|onward| (label(index as u32, slot.generation), onward))
+        })
     }
 
     /// Takes every call out.
@@ -308,7 +340,7 @@ mod tests {
 
     #[test]
     fn an_answer_finds_its_call_once() {
-        let mut calls = Outbound::default();
+        let mut calls = Outbound::new(u32::MAX);
         let (a, b) = (calls.insert(call(1), 8), calls.insert(call(2), 8));
         let (a, b) = (a.expect("room"), b.expect("room"));
         assert!(matches!(calls.answered(b), Answered::Live(call) if call.back_label == 2));
@@ -319,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_reused_slot_has_another_label() {
-        let mut calls = Outbound::default();
+        let mut calls = Outbound::new(u32::MAX);
         let first = calls.insert(call(1), 1).expect("room");
         assert!(calls.insert(call(2), 1).is_none());
         assert!(calls.abandon(first).is_some());
@@ -332,7 +364,7 @@ mod tests {
 
     #[test]
     fn f17_a_slot_out_of_generations_is_retired() {
-        let mut calls = Outbound::default();
+        let mut calls = Outbound::new(u32::MAX);
         let first = calls.insert(call(1), 2).expect("room");
         assert!(calls.abandon(first).is_some());
         calls.slots[0].generation = u32::MAX;
@@ -369,7 +401,7 @@ mod tests {
 
     #[test]
     fn deadlines_are_found() {
-        let mut calls = Outbound::default();
+        let mut calls = Outbound::new(u32::MAX);
         let labels: Vec<u64> = (1..4).filter_map(|n| calls.insert(call(n), 8)).collect();
         let (due, next) = calls.expired(Instant::from_nanos(2));
         assert_eq!((due, next), (Vec::from(&labels[..2]), Some(Instant::from_nanos(3))));

@@ -19,6 +19,8 @@ pub struct Limits {
     pub calls_per_caller_max: u32,
     /// Calls in flight of the local application.
     pub local_calls_max: u32,
+    /// Calls that each place in the table of a link may serve before its labels are used up.
+    pub labels_per_slot: u32,
     /// Links of one shard, handshaking ones included.
     pub links_max: u32,
     /// Links of one shard that are not authenticated yet.
@@ -67,6 +69,7 @@ impl Default for Limits {
             calls_per_link_max: 16_384,
             calls_per_caller_max: 4_096,
             local_calls_max: 65_536,
+            labels_per_slot: u32::MAX,
             links_max: 65_536,
             handshakes_max: 1_024,
             services_per_link_max: 64,
@@ -109,6 +112,7 @@ impl Limits {
             ("services_per_link_max", self.services_per_link_max, counts),
             ("services_max", self.services_max, 1..=1 << 24),
             ("methods_per_service_max", self.methods_per_service_max, 1..=4_096),
+            ("labels_per_slot", self.labels_per_slot, 1..=u32::MAX),
             ("write_bytes_max", self.write_bytes_max, 4 << 10..=1 << 30),
             ("hops_max", u32::from(self.hops_max), 1..=15),
             ("ttl", u32::from(self.ttl), 1..=15),

@@ -183,7 +183,9 @@ impl Control {
                 linked.services.remove(&service);
             }
             out.event(Event::ServiceDown { service, node, why: ServiceDown::Expired });
-            self.changed(now, out);
+            if !cfg!(mutant = "expired_stays_routed") {
+                self.changed(now, out);
+            }
         }
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh(now, out);
@@ -286,6 +288,9 @@ impl Control {
             self.nodes.remove(node);
         }
         for service in linked.services {
+            if cfg!(mutant = "lost_link_stays_offered") {
+                break;
+            }
             if self.registry.withdraw(&service, node, link) {
                 let (node, why) = (node.clone(), ServiceDown::LinkLost);
                 out.event(Event::ServiceDown { service, node, why });

@@ -111,6 +111,6 @@ pub use outbox::{
     Answer, CallId, Delivery, DialId, IncomingCall, LinkId, LocalCallId, Open, Outbox, Output,
 };
 pub use registry::{Registration, Registry};
-pub use shard::{Call, LinkLimitReached, Reply, Shard, Side};
+pub use shard::{Call, LinkLimitReached, Reply, Shard, Side, Usage};
 pub use stats::Stats;
 pub use time::Instant;

@@ -9,7 +9,7 @@ use crate::mail::{Mail, MailTo};
 use crate::name::NodeId;
 use crate::outbox::{CallId, DialId, LinkId, LocalCallId, Outbox};
 use crate::rng::Generator;
-use crate::shard::{Call, LinkLimitReached, Reply, Shard, Side};
+use crate::shard::{Call, LinkLimitReached, Reply, Shard, Side, Usage};
 use crate::stats::Stats;
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -227,6 +227,14 @@ impl Node {
     #[must_use]
     pub fn calls_in_flight(&self) -> u32 {
         self.shard.calls_in_flight()
+    }
+
+    /// See [`Shard::audit`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn audit(&self) -> Result<Usage, alloc::string::String> {
+        self.shard.audit()
     }
 
     /// See [`Shard::close_all`].

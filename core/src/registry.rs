@@ -48,6 +48,11 @@ impl Registry {
         })
     }
 
+    /// The registrations of one service, ordered by node.
+    pub fn offers(&self, service: &str) -> impl Iterator<Item = (&NodeId, &Registration)> {
+        self.services.get(service).into_iter().flatten()
+    }
+
     /// Registrations in all.
     #[must_use]
     pub const fn len(&self) -> u32 {
@@ -87,7 +92,9 @@ impl Registry {
     /// Removes an offer, if it is still the one made over `link`.
     pub(crate) fn withdraw(&mut self, service: &str, node: &NodeId, link: LinkId) -> bool {
         let Some(nodes) = self.services.get_mut(service) else { return false };
-        let Some(registration) = nodes.get(node).filter(|found| found.link == link) else {
+        let of_link =
+            |found: &&Registration| found.link == link || cfg!(mutant = "old_link_takes_new_offer");
+        let Some(registration) = nodes.get(node).filter(of_link) else {
             return false;
         };
         let listed_at = registration.listed_at;

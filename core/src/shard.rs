@@ -23,6 +23,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 mod answer;
+mod audit;
 mod choose;
 mod forward;
 mod links;
@@ -31,6 +32,7 @@ mod open;
 mod receive;
 mod timers;
 
+pub use audit::Usage;
 pub use local::{Call, Reply};
 pub(crate) use open::control_payload;
 
@@ -142,7 +144,8 @@ impl Shard {
             }
         };
         let network = Network::new(phase, dial, limits, now);
-        let link = self.links.insert(Link::new(End::Network(network), 0, 0));
+        let labels = self.config.limits.labels_per_slot;
+        let link = self.links.insert(Link::new(End::Network(network), 0, 0, labels));
         if let Some(request) = request {
             self.send_handshake(link, &request, out);
         }
@@ -152,6 +155,9 @@ impl Shard {
 
     /// Reports that bytes of this link were written to the connection.
     pub fn handle_flushed(&mut self, link: LinkId, bytes: u32) {
+        if cfg!(mutant = "flushed_uncounted") {
+            return;
+        }
         if let Some(network) = self.links.network(link) {
             network.write_bytes = network.write_bytes.saturating_sub(bytes);
         }
@@ -275,11 +281,17 @@ impl Shard {
         }
         let node = peer.as_ref().map(|peer| peer.node.clone());
         for call in link.outbound.drain() {
+            if cfg!(mutant = "link_lost_silent") {
+                break;
+            }
             let text = match &node {
                 Some(node) => alloc::format!("the link to {node} ended: {reason}"),
                 None => String::from("the link ended"),
             };
-            let error = self.error(ErrorCode::LinkLost, text);
+            let mut error = self.error(ErrorCode::LinkLost, text);
+            if cfg!(mutant = "told_no_after_dispatch") {
+                error = error.with_executed(crate::Executed::No);
+            }
             self.answer_error(call.back, call.back_label, &error, now, out);
         }
         if peer.is_some() || dial.is_some() {

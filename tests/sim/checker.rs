@@ -1,105 +1,150 @@
 //! What must hold whatever happens, judged by what a call carries, not by its ids.
+//!
+//! The oracles are numbered as in the reliability notes: S for safety, L for liveness.
 
+use crate::dice::Dice;
+use crate::span::Span;
+use crate::step::{CallStep, Service};
 use relay_core::{Answer, CallError, ErrorCode, Executed, Instant};
-use std::collections::BTreeMap;
+use serde::Serialize;
 use std::time::Duration;
 
 /// One broken promise.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Verdict {
-    /// The oracle, as numbered in the reliability notes.
+    /// The oracle.
     pub oracle: &'static str,
     /// The call, by the number that its body carries.
-    pub uid: u64,
+    pub uid: u32,
+    /// Virtual time of the discovery.
+    pub at: Span,
     /// What happened.
     pub what: String,
 }
 
 /// Knows every call from the outside.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Checker {
-    calls: BTreeMap<u64, Call>,
+    pub(crate) calls: Vec<Record>,
     pub(crate) verdicts: Vec<Verdict>,
-    pub(crate) answered: u64,
-    pub(crate) succeeded: u64,
+    seed: u64,
+    now: Instant,
 }
 
-#[derive(Debug)]
-struct Call {
-    caller: (usize, u32),
-    service: String,
-    deadline: Instant,
-    answered: Option<Executed>,
-    executions: u32,
-    cancelled_at: Option<Instant>,
+/// One call, as a bystander sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) step: CallStep,
+    pub(crate) life: u32,
+    pub(crate) made_at: Instant,
+    pub(crate) executions: u8,
+    pub(crate) state: State,
+    /// The host to which a Main sent the call last.
+    pub(crate) server: Option<u16>,
+    /// Made or served by a host that breaks the protocol: what it is told is its own affair.
+    pub(crate) hostile: bool,
+    /// Asked for when all was well again, so it must succeed.
+    pub(crate) probe: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    Open,
+    Answered(Executed),
+    /// The caller gave up then.
+    Cancelled(Instant),
+    /// The caller died.
+    Orphaned,
 }
 
 impl Checker {
-    pub(crate) fn called(
-        &mut self,
-        uid: u64,
-        caller: (usize, u32),
-        service: String,
-        deadline: Instant,
-    ) {
-        let call =
-            Call { caller, service, deadline, answered: None, executions: 0, cancelled_at: None };
-        self.calls.insert(uid, call);
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { calls: Vec::new(), verdicts: Vec::new(), seed, now: Instant::ZERO }
     }
 
-    /// A handler ran the call.
-    pub(crate) fn executed(&mut self, uid: u64) {
-        let Some(call) = self.calls.get_mut(&uid) else {
-            return self.blame("S3", uid, "a call arrived that nobody made");
+    pub(crate) const fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// A call is made. Returns its number.
+    pub(crate) fn called(&mut self, step: CallStep, life: u32, hostile: bool, probe: bool) -> u32 {
+        let uid = self.calls.len() as u32;
+        self.calls.push(Record {
+            step,
+            life,
+            made_at: self.now,
+            executions: 0,
+            state: State::Open,
+            server: None,
+            hostile,
+            probe,
+        });
+        uid
+    }
+
+    /// A handler of a Home got the call. Returns its number if an honest host made it; where
+    /// hostile ones are about, they may have made it up.
+    pub(crate) fn executed(&mut self, body: &[u8], service: &str, hostility: bool) -> Option<u32> {
+        let known = uid_of(body).filter(|uid| (*uid as usize) < self.calls.len());
+        let intact = known.filter(|uid| body == self.body(*uid));
+        let right = intact.filter(|uid| {
+            let asked = self.calls[*uid as usize].step.service;
+            asked.is_named(service)
+        });
+        let Some(uid) = right else {
+            if !hostility {
+                let uid = known.unwrap_or(u32::MAX);
+                self.blame("S3", uid, "the call that arrived is not a call that was made");
+            }
+            return None;
         };
-        call.executions += 1;
-        let (executions, told) = (call.executions, call.answered);
+        let record = &mut self.calls[uid as usize];
+        record.executions = record.executions.saturating_add(1);
+        let (executions, state) = (record.executions, record.state);
+        if record.hostile {
+            return Some(uid);
+        }
         if executions > 1 {
             self.blame("S4", uid, "it ran twice");
         }
-        if told == Some(Executed::No) {
+        if state == State::Answered(Executed::No) {
             self.blame("S5", uid, "it ran after its caller was told that it had not");
         }
+        Some(uid)
     }
 
-    /// An answer reached a host.
-    pub(crate) fn answer(&mut self, uid: u64, at: (usize, u32), answer: &Answer, now: Instant) {
-        let Some(call) = self.calls.get_mut(&uid) else {
-            return self.blame("S3", uid, "an answer came to a call that nobody made");
-        };
-        let (caller, deadline) = (call.caller, call.deadline);
-        let (executions, twice) = (call.executions, call.answered.is_some());
-        let expected = digest(uid, &call.service);
-        call.answered = Some(match answer {
+    /// An answer reached the host that made the call.
+    pub(crate) fn answered(&mut self, uid: u32, answer: &Answer, latest: Instant) {
+        let record = &mut self.calls[uid as usize];
+        let (executions, before, hostile) = (record.executions, record.state, record.hostile);
+        record.state = State::Answered(match answer {
             Answer::Result(_) | Answer::ApplicationError(_) => Executed::Yes,
             Answer::Failed(error) => error.executed,
         });
-        self.answered += 1;
-        if twice {
-            self.blame("S1", uid, "it was answered twice");
+        if before != State::Open {
+            self.blame("S1", uid, &format!("an answer came to a call that was {before:?}"));
         }
-        if caller != at {
-            self.blame("S3", uid, "the answer reached another caller");
+        if self.now > latest {
+            let late = Span(self.now.since(latest));
+            self.blame("S2", uid, &format!("the answer came {late} after the latest time"));
         }
-        if now > deadline.after(LATENESS_MAX) {
-            self.blame("S2", uid, "the answer came after the deadline");
+        if hostile {
+            return;
         }
         match answer {
-            Answer::Result(body) => {
-                self.succeeded += 1;
-                if body[..] != expected[..] {
-                    self.blame("S3", uid, "the answer belongs to another call");
-                }
-                if executions != 1 {
-                    self.blame("S6", uid, "a result without a run");
-                }
+            Answer::Result(body) if body[..] != self.answer(uid)[..] => {
+                self.blame("S3", uid, "the answer belongs to another call or was changed");
             }
+            Answer::Result(_) if executions != 1 => {
+                self.blame("S6", uid, &format!("a result of {executions} runs"));
+            }
+            Answer::Result(_) => {}
             Answer::ApplicationError(_) => self.blame("S3", uid, "no handler answers so"),
             Answer::Failed(error) => self.judge_error(uid, error, executions),
         }
     }
 
-    fn judge_error(&mut self, uid: u64, error: &CallError, executions: u32) {
+    fn judge_error(&mut self, uid: u32, error: &CallError, executions: u8) {
         if error.executed == Executed::No && executions > 0 {
             self.blame("S5", uid, &format!("told '{error}', but it ran"));
         }
@@ -109,51 +154,97 @@ impl Checker {
         if error.code == ErrorCode::Internal {
             self.blame("S13", uid, &format!("told '{error}'"));
         }
+        let record = &self.calls[uid as usize];
+        if record.probe {
+            let took = Span(self.now.since(record.made_at));
+            let step = record.step;
+            let text = format!(
+                "all was well, and the call of host {} to {} got '{error}' after {took}",
+                step.from, step.service
+            );
+            self.blame("L1", uid, &text);
+        }
     }
 
-    /// The host that made these calls is gone; nobody can be told any more.
-    pub(crate) fn caller_gone(&mut self, caller: (usize, u32)) {
-        for call in self.calls.values_mut().filter(|call| call.caller == caller) {
-            call.answered.get_or_insert(Executed::Unknown);
+    /// A host breaks the protocol from now on: what it is told, and what it told others, counts no
+    /// more.
+    pub(crate) fn distrust(&mut self, host: u16) {
+        for record in &mut self.calls {
+            record.hostile |= record.step.from == host || record.server == Some(host);
+        }
+    }
+
+    /// A host died; its calls have nobody to be told any more.
+    pub(crate) fn orphan(&mut self, uid: u32) {
+        let record = &mut self.calls[uid as usize];
+        if record.state == State::Open {
+            record.state = State::Orphaned;
         }
     }
 
     /// The caller gave the call up; no answer is due.
-    pub(crate) fn cancelled(&mut self, uid: u64, now: Instant) {
-        if let Some(call) = self.calls.get_mut(&uid) {
-            call.answered.get_or_insert(Executed::Unknown);
-            call.cancelled_at = Some(now);
-        }
+    pub(crate) fn cancelled(&mut self, uid: u32) {
+        self.calls[uid as usize].state = State::Cancelled(self.now);
     }
 
-    /// A handler was not stopped, in a world without faults.
-    pub(crate) fn ran_to_its_end(&mut self, uid: u64, now: Instant) {
-        let cancelled_at = self.calls.get(&uid).and_then(|call| call.cancelled_at);
-        if cancelled_at.is_some_and(|at| now > at.after(CANCEL_TIME_MAX)) {
+    /// A handler was not stopped although it could have been: the path lived all the time.
+    pub(crate) fn ran_to_its_end(&mut self, uid: u32, allowed: Duration) {
+        if let State::Cancelled(at) = self.calls[uid as usize].state
+            && self.now > at.after(allowed)
+        {
             self.blame("L10", uid, "its handler ran on after the caller had given up");
         }
     }
 
     /// At the end every call must have been answered.
     pub(crate) fn finish(&mut self) {
-        let open = self.calls.iter().filter(|(_, call)| call.answered.is_none());
-        let open: Vec<u64> = open.map(|(uid, _)| *uid).collect();
+        let open = self.calls.iter().enumerate().filter(|(_, call)| call.state == State::Open);
+        let open: Vec<u32> = open.map(|(uid, _)| uid as u32).collect();
         for uid in open {
             self.blame("S1", uid, "it was never answered");
         }
     }
 
-    pub(crate) fn blame(&mut self, oracle: &'static str, uid: u64, what: &str) {
-        self.verdicts.push(Verdict { oracle, uid, what: what.into() });
+    pub(crate) fn blame(&mut self, oracle: &'static str, uid: u32, what: &str) {
+        // One broken promise often breaks thousands of others; the first ones tell why.
+        if self.verdicts.len() < VERDICTS_MAX {
+            let at = Span(self.now.since(Instant::ZERO));
+            self.verdicts.push(Verdict { oracle, uid, at, what: what.into() });
+        }
+    }
+
+    /// The body that only this call has: its number, a mark that nobody can guess, padding.
+    pub(crate) fn body(&self, uid: u32) -> Vec<u8> {
+        let step = &self.calls[uid as usize].step;
+        let mark = Dice::new(self.seed, &[BODY, u64::from(uid)]).next();
+        let mut body = Vec::with_capacity(12 + step.body as usize);
+        body.extend_from_slice(&uid.to_be_bytes());
+        body.extend_from_slice(&mark.to_be_bytes());
+        body.resize(12 + step.body as usize, uid as u8 ^ 0x5a);
+        body
+    }
+
+    /// The answer that only this call to this service has.
+    pub(crate) fn answer(&self, uid: u32) -> Vec<u8> {
+        let step = &self.calls[uid as usize].step;
+        let service = match step.service {
+            Service::Shared(number) => u64::from(number),
+            Service::Own(home) => 1 << 16 | u64::from(home),
+            Service::Nowhere => 1 << 32,
+        };
+        let purpose = [ANSWER, u64::from(uid), u64::from(step.from), service];
+        let mut answer = Vec::with_capacity(8 + step.answer as usize);
+        answer.extend_from_slice(&Dice::new(self.seed, &purpose).next().to_be_bytes());
+        answer.resize(8 + step.answer as usize, uid as u8 ^ 0xa5);
+        answer
     }
 }
 
-/// The answer that only this call to this service has.
-pub(crate) fn digest(uid: u64, service: &str) -> Vec<u8> {
-    format!("{service}:{}", uid.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes()
+/// The number that the body of a call carries.
+pub(crate) fn uid_of(body: &[u8]) -> Option<u32> {
+    body.first_chunk::<4>().map(|uid| u32::from_be_bytes(*uid))
 }
 
-/// A cancel has to reach its handler within this time, if the path lives.
-const CANCEL_TIME_MAX: Duration = Duration::from_secs(1);
-/// Granularity of timers and one turn of the loop.
-const LATENESS_MAX: Duration = Duration::from_millis(20);
+const BODY: u64 = 10;
+const ANSWER: u64 = 11;
+const VERDICTS_MAX: usize = 50;

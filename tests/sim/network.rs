@@ -1,42 +1,9 @@
 //! Connections between hosts: ordered bytes with delays, cut at arbitrary places, that may break.
 
+use crate::dice::Dice;
 use bytes::{Bytes, BytesMut};
 use relay_core::{Instant, LinkId};
 use std::collections::VecDeque;
-use std::time::Duration;
-
-/// How unkind the network and the hosts are. Probabilities are in parts of a million per event.
-#[derive(Clone, Copy, Debug)]
-pub struct Faults {
-    /// A delivery breaks its connection for both ends.
-    pub reset: u32,
-    /// A delivery is the last one that arrives, and neither end is told.
-    pub half_open: u32,
-    /// A host crashes when it is about to act, and comes back later without its state.
-    pub crash: u32,
-    /// Largest one-way delay.
-    pub delay_max: Duration,
-    /// Largest piece in which bytes arrive; pieces are of random size up to it.
-    pub chunk_max: usize,
-}
-
-impl Faults {
-    /// Nothing goes wrong, and bytes arrive whole.
-    pub const NONE: Self = Self {
-        reset: 0,
-        half_open: 0,
-        crash: 0,
-        delay_max: Duration::from_millis(5),
-        chunk_max: 64 << 10,
-    };
-}
-
-impl Faults {
-    /// Whether nothing can break.
-    pub(crate) const fn are_none(&self) -> bool {
-        self.reset == 0 && self.half_open == 0 && self.crash == 0
-    }
-}
 
 /// One end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,15 +11,20 @@ pub(crate) struct End {
     pub(crate) host: usize,
     /// Which life of the host; bytes for an earlier one are lost.
     pub(crate) life: u32,
-    pub(crate) link: LinkId,
+    /// The link there; a stranger has none.
+    pub(crate) link: Option<LinkId>,
 }
 
-/// One connection: what is on its way to each end.
+/// One connection. Its first end is the one that dialled.
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) ends: [End; 2],
     pub(crate) state: WireState,
+    /// `lanes[0]` carries bytes to `ends[0]`.
     pub(crate) lanes: [Lane; 2],
+    pub(crate) dice: Dice,
+    /// Whether the end that accepted has authenticated the other.
+    pub(crate) authenticated: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,10 +39,27 @@ pub(crate) enum WireState {
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
     pub(crate) pieces: VecDeque<(Instant, Piece)>,
+    /// What the sender handed over and the buffers between the hosts had no room for.
+    pub(crate) backlog: VecDeque<Bytes>,
     /// What arrived and was not consumed: the partial frame a driver would hold.
     pub(crate) tail: BytesMut,
     /// Nothing overtakes on a connection.
     pub(crate) last_at: Instant,
+    /// When the front is to be looked at, if that is arranged.
+    pub(crate) woken_at: Option<Instant>,
+    /// Bytes among the pieces.
+    pub(crate) in_flight: usize,
+    pub(crate) ledger: Ledger,
+}
+
+/// Where every byte of a lane went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) frames: u64,
+    pub(crate) sent: u64,
+    pub(crate) delivered: u64,
+    /// Lost because the connection was closed, silent, or its receiver gone.
+    pub(crate) dropped: u64,
 }
 
 #[derive(Debug)]
@@ -81,12 +70,50 @@ pub(crate) enum Piece {
 }
 
 impl Wire {
-    pub(crate) fn new(ends: [End; 2]) -> Self {
-        Self { ends, state: WireState::Open, lanes: [Lane::default(), Lane::default()] }
+    pub(crate) fn new(ends: [End; 2], dice: Dice) -> Self {
+        Self {
+            ends,
+            state: WireState::Open,
+            lanes: [Lane::default(), Lane::default()],
+            dice,
+            authenticated: false,
+        }
     }
 
-    /// Which end a link of a host is, if it is of this wire.
-    pub(crate) fn side(&self, host: usize, link: LinkId) -> Option<usize> {
-        self.ends.iter().position(|end| end.host == host && end.link == link)
+    /// Ends the connection; what was on its way is lost, and handed back.
+    pub(crate) fn close(&mut self) -> [Vec<Bytes>; 2] {
+        self.state = WireState::Closed;
+        let lost = [self.lanes[0].drop_all(), self.lanes[1].drop_all()];
+        self.lanes.iter_mut().for_each(|lane| lane.tail = BytesMut::new());
+        lost
+    }
+
+    /// From now on bytes vanish.
+    pub(crate) fn silence(&mut self) {
+        self.state = WireState::HalfOpen;
+        self.lanes.iter_mut().for_each(|lane| drop(lane.drop_all()));
+    }
+}
+
+impl Lane {
+    /// Loses everything that is on its way.
+    pub(crate) fn drop_all(&mut self) -> Vec<Bytes> {
+        let waiting: usize = self.backlog.iter().map(Bytes::len).sum();
+        self.ledger.dropped += (self.in_flight + waiting) as u64;
+        self.in_flight = 0;
+        self.backlog.clear();
+        let pieces = self.pieces.drain(..);
+        let bytes = pieces.filter_map(|(_, piece)| match piece {
+            Piece::Bytes(bytes) => Some(bytes),
+            Piece::End => None,
+        });
+        bytes.collect()
+    }
+
+    /// Whether every byte is accounted for.
+    pub(crate) fn balances(&self) -> bool {
+        let waiting: usize = self.backlog.iter().map(Bytes::len).sum();
+        let ledger = self.ledger;
+        ledger.sent == ledger.delivered + ledger.dropped + (self.in_flight + waiting) as u64
     }
 }

@@ -4,6 +4,7 @@
 mod bench;
 mod fuzz;
 mod invocation;
+mod mutants;
 mod steps;
 mod test;
 mod tools;
@@ -31,6 +32,9 @@ enum Task {
     /// Runs each fuzz target for a while (nightly compiler, cargo-fuzz)
     #[command(after_help = fuzz::EXAMPLES)]
     Fuzz(fuzz::Arguments),
+    /// Plants bugs in the core, one after the other, and lets the simulator find each
+    #[command(after_help = mutants::EXAMPLES)]
+    Mutants(mutants::Arguments),
     /// Runs the benches
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
@@ -40,9 +44,13 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = mutants::compile(std::env::args_os()) {
+        return code;
+    }
     let outcome = match Arguments::parse().task {
         Task::Test(arguments) | Task::Ci(arguments) => test::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::CargoFuzz(words) => fuzz::pass_on(words),
     };
@@ -58,4 +66,5 @@ Examples:
   cargo xtask test --only clippy   one of them
   cargo xtask test --list          their names
   cargo xtask fuzz --seconds 30    thirty seconds for each fuzz target
+  cargo xtask mutants              planted bugs, each to be found by the simulator
   cargo xtask bench                the benches";

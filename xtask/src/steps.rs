@@ -78,6 +78,12 @@ pub(crate) const STEPS: &[Step] = &[
              bans licenses sources",
         )],
     },
+    Step {
+        name: "mutants",
+        about: "planted bugs, each to be found by the simulator within ten minutes",
+        needs: &[],
+        commands: &[Invocation::new("cargo xtask mutants --seconds 600")],
+    },
 ];
 
 /// The step of that name.

@@ -110,6 +110,9 @@ impl Dials {
         out: &mut Outbox,
     ) {
         let Some(dial) = self.dials.get_mut(&id) else { return };
+        if cfg!(mutant = "dial_once") {
+            return;
+        }
         let held = matches!(dial.state, DialState::Up(_, since) if now.since(since) >= HELD_AFTER);
         let doublings = if held { 0 } else { dial.failures.min(DOUBLINGS_MAX) };
         dial.failures = if held { 1 } else { dial.failures.saturating_add(1) };

@@ -159,6 +159,9 @@ impl Control {
     /// Tells the Main that all services of this node still stand.
     pub(super) fn refresh(&mut self, now: Instant, out: &mut Outbox) {
         self.refresh_at = None;
+        if cfg!(mutant = "refresh_forgotten") {
+            return;
+        }
         if let (Role::Home, Some(main)) = (self.config.role, self.upstream()) {
             self.send(main, &ControlMessage::Refresh, out);
             self.refresh_at = Some(now.after(self.config.limits.registry_ttl / 3));

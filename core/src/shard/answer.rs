@@ -89,6 +89,9 @@ impl Shard {
         let Some(link) = self.links.get_mut(onward.link) else { return };
         if link.outbound.abandon(onward.label).is_some() {
             self.stats.calls_cancelled += 1;
+            if cfg!(mutant = "cancel_stays_here") {
+                return;
+            }
             let cancel = self.writer.write(Kind::Cancel, onward.label, 0, |_| {}, &[]);
             self.emit(onward.link, cancel, now, out);
         }
@@ -100,7 +103,13 @@ impl Shard {
         let Some(call) = link.outbound.abandon(label) else { return };
         let cancel = self.writer.write(Kind::Cancel, label, 0, |_| {}, &[]);
         self.emit(over, cancel, now, out);
-        let error = self.error(ErrorCode::Deadline, "");
+        let mut error = self.error(ErrorCode::Deadline, "");
+        if cfg!(mutant = "told_no_after_deadline") {
+            error = error.with_executed(Executed::No);
+        }
+        if cfg!(mutant = "answered_twice") {
+            self.send_error(call.back, call.back_label, &error, now, out);
+        }
         self.answer_error(call.back, call.back_label, &error, now, out);
     }
 
@@ -152,7 +161,8 @@ impl Shard {
             if frame.kind() != Kind::Error && frame.length() > limit {
                 let text = "the answer is larger than the caller takes";
                 let error = self.error(ErrorCode::TooLarge, text).with_limit(u64::from(limit));
-                let error = error.with_executed(Executed::Yes);
+                let said_no = cfg!(mutant = "too_large_told_no");
+                let error = error.with_executed(if said_no { Executed::No } else { Executed::Yes });
                 return self.send_error(call.back, call.back_label, &error, now, out);
             }
         }
@@ -161,7 +171,9 @@ impl Shard {
         } else {
             self.stats.calls_answered += 1;
         }
-        frame.set_id(call.back_label);
+        if !cfg!(mutant = "answer_keeps_label") {
+            frame.set_id(call.back_label);
+        }
         self.emit(call.back, frame, now, out);
     }
 

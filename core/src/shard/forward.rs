@@ -174,7 +174,8 @@ impl Shard {
             let error = self.error(ErrorCode::IdExhausted, "no label is left on the link");
             return self.send_error(from, label, &error, now, out);
         };
-        if link.call_deadline.is_none_or(|earliest| plan.deadline < earliest) {
+        let earlier = link.call_deadline.is_none_or(|earliest| plan.deadline < earliest);
+        if earlier && !cfg!(mutant = "deadline_ignored") {
             link.call_deadline = Some(plan.deadline);
             self.wake_by(over, to_tick(plan.deadline));
         }

@@ -108,9 +108,9 @@ impl Links {
         let mut links =
             Self { shard, slots: Vec::new(), free: Vec::new(), network: 0, handshaking: 0 };
         let max = limits.local_calls_max;
-        links.insert(Link::new(End::Local, max, max));
+        links.insert(Link::new(End::Local, max, max, u32::MAX));
         for sibling in 0..shards {
-            links.insert(Link::new(End::Sibling(sibling), max, max));
+            links.insert(Link::new(End::Sibling(sibling), max, max, u32::MAX));
         }
         links
     }
@@ -140,7 +140,8 @@ impl Links {
     #[inline]
     pub(crate) fn get(&self, id: LinkId) -> Option<&Link> {
         let slot = self.slots.get(id.slot as usize)?;
-        if slot.generation != id.generation || id.shard != self.shard {
+        let ended = slot.generation != id.generation && !cfg!(mutant = "epoch_unchecked");
+        if ended || id.shard != self.shard {
             return None;
         }
         slot.link.as_deref()
@@ -149,7 +150,8 @@ impl Links {
     #[inline]
     pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
         let slot = self.slots.get_mut(id.slot as usize)?;
-        if slot.generation != id.generation || id.shard != self.shard {
+        let ended = slot.generation != id.generation && !cfg!(mutant = "epoch_unchecked");
+        if ended || id.shard != self.shard {
             return None;
         }
         slot.link.as_deref_mut()
@@ -176,6 +178,15 @@ impl Links {
         Some(LinkId { shard: self.shard, slot, generation: entry.generation })
     }
 
+    /// Every link, the local application and other shards included.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        self.slots.iter().enumerate().filter_map(|(slot, entry)| {
+            let id =
+                LinkId { shard: self.shard, slot: slot as u32, generation: entry.generation };
+            entry.link.as_deref().map(|link| (id, link))
+        })
+    }
+
     /// The ids of all links over bytes, by slot.
     pub(crate) fn network_ids(&self) -> Vec<LinkId> {
         let slots = 0..self.slots.len() as u32;
@@ -199,10 +210,15 @@ impl Links {
 }
 
 impl Link {
-    pub(crate) fn new(end: End, outbound_max: u32, inbound_max: u32) -> Self {
+    pub(crate) fn new(
+        end: End,
+        outbound_max: u32,
+        inbound_max: u32,
+        labels_per_slot: u32,
+    ) -> Self {
         Self {
             end,
-            outbound: Outbound::default(),
+            outbound: Outbound::new(labels_per_slot),
             outbound_max,
             inbound: Inbound::default(),
             inbound_max,

@@ -37,6 +37,7 @@ impl Shard {
                     self.handle_frame(link, frame, now, out);
                     self.close_doomed(now, out);
                 }
+                Ok(None) if cfg!(mutant = "tail_dropped") => return input.clear(),
                 Ok(None) => return self.wait_for_rest(link, input.len(), now),
                 Err(error) => {
                     let reason = CloseReason::Fault(code_of(error));
@@ -116,7 +117,8 @@ impl Shard {
         }
         match frame.kind() {
             Kind::Ping if frame.payload().len() <= PING_BYTES_MAX => {
-                let pong = self.writer.write(Kind::Pong, frame.id(), 0, |_| {}, frame.payload());
+                let kind = if cfg!(mutant = "ping_storm") { Kind::Ping } else { Kind::Pong };
+                let pong = self.writer.write(kind, frame.id(), 0, |_| {}, frame.payload());
                 self.transmit(link, pong, out);
             }
             Kind::Pong if frame.payload().len() <= PING_BYTES_MAX => network.pinged = false,

@@ -57,6 +57,9 @@ impl Shard {
                 Some((_, Due::HandshakeTimeout)) => {
                     return self.close(id, CloseReason::HandshakeTimeout, "", now, out);
                 }
+                Some((_, Due::IdleTimeout)) if cfg!(mutant = "silence_is_fine") => {
+                    network.heard_at = now;
+                }
                 Some((_, Due::IdleTimeout)) => {
                     return self.close(id, CloseReason::IdleTimeout, "", now, out);
                 }
@@ -100,6 +103,9 @@ impl super::Network {
 
     fn next_due(&self, limits: &Limits) -> Option<(Instant, Due)> {
         if !matches!(self.phase, Phase::Open(_)) {
+            if cfg!(mutant = "handshake_waits_for_ever") {
+                return None;
+            }
             return Some((self.opened_at.after(limits.handshake_timeout), Due::HandshakeTimeout));
         }
         let silence = if self.pinged {

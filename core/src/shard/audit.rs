@@ -1,0 +1,82 @@
+//! A second count of everything a shard counts, and of the ways back that its tables remember.
+
+use super::{End, Shard};
+use crate::outbox::LinkId;
+use alloc::format;
+use alloc::string::String;
+
+/// What a shard holds, counted anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// Links over bytes.
+    pub links: u32,
+    /// Those of them that are not authenticated.
+    pub handshaking: u32,
+    /// Calls in flight.
+    pub calls: u32,
+    /// The most bytes that one link was handed and has not written.
+    pub write_bytes: u32,
+}
+
+impl Shard {
+    /// Counts everything anew and compares it with what the shard believes: no count is wrong, no
+    /// bound is exceeded, every call in flight has one way there and one way back, and something
+    /// will wake the shard before each deadline. It looks at every call: for simulators and tests.
+    ///
+    /// # Errors
+    /// What is wrong, in one sentence.
+    pub fn audit(&self) -> Result<Usage, String> {
+        let mut usage = Usage::default();
+        for (id, link) in self.links.iter() {
+            usage.handshaking += u32::from(link.is_handshaking());
+            if let End::Network(network) = &link.end {
+                usage.links += 1;
+                usage.write_bytes = usage.write_bytes.max(network.write_bytes);
+            }
+            usage.calls += self.audit_calls(id)?;
+        }
+        let counted = (usage.links, usage.handshaking);
+        if counted != (self.links.network, self.links.handshaking) {
+            return Err(format!("links are {counted:?}, believed otherwise"));
+        }
+        let limits = &self.config.limits;
+        if usage.links > limits.links_max || usage.handshaking > limits.handshakes_max {
+            return Err(format!("{} links, {} in handshake", usage.links, usage.handshaking));
+        }
+        // One frame may stand above the line: it is written before the link is closed for it.
+        let most = limits.write_bytes_max.saturating_mul(5).saturating_add(limits.frame_bytes_max);
+        if usage.write_bytes > most {
+            return Err(format!("{} bytes wait to be written on one link", usage.write_bytes));
+        }
+        Ok(usage)
+    }
+
+    fn audit_calls(&self, id: LinkId) -> Result<u32, String> {
+        let Some(link) = self.links.get(id) else { return Ok(0) };
+        let (mut sent, mut came) = (0, 0);
+        for (label, call) in link.outbound.iter() {
+            sent += 1;
+            let back = self.links.get(call.back).and_then(|back| back.inbound.peek(call.back_label));
+            if !back.is_some_and(|onward| onward.link == id && onward.label == label) {
+                return Err(format!("call {label:#x} over link {id} has no way back"));
+            }
+            let awake = |at| link.call_deadline.is_some_and(|earliest| earliest <= at);
+            if !awake(call.deadline) || link.wake_at.is_none() {
+                return Err(format!("nothing looks at the deadline of call {label:#x} on {id}"));
+            }
+        }
+        for (label, onward) in link.inbound.iter() {
+            came += 1;
+            let there = self.links.get(onward.link);
+            let call = there.and_then(|link| link.outbound.peek(onward.label));
+            if !call.is_some_and(|call| call.back == id && call.back_label == label) {
+                return Err(format!("call {label:#x} of link {id} went nowhere"));
+            }
+        }
+        let wrong = (sent, came) != (link.outbound.live(), link.inbound.live());
+        if wrong || sent > link.outbound_max || came > link.inbound_max {
+            return Err(format!("link {id} holds {sent} calls sent and {came} that came"));
+        }
+        Ok(came)
+    }
+}

@@ -1,0 +1,38 @@
+//! Tries seed after seed for a while, until one breaks a promise: what `cargo xtask mutants` runs
+//! against each planted bug.
+//!
+//! `cargo run --release -p relay-sim --example hunt -- --first-seed 1 --seconds 60`
+
+use relay_sim::{Plan, hunt};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1)?.parse::<u64>().ok()
+    };
+    let first = value("--first-seed").unwrap_or(1);
+    let limit = Duration::from_secs(value("--seconds").unwrap_or(60));
+    let count = value("--seeds").unwrap_or(u64::MAX);
+    let jobs = value("--jobs").map_or(2, |jobs| jobs as usize);
+    let (start, tried) = (Instant::now(), AtomicU64::new(0));
+    let go_on = |seed: u64| start.elapsed() < limit && seed - first < count;
+    let found = hunt(first, jobs, Plan::swarm, go_on, |_| {
+        tried.fetch_add(1, Ordering::Relaxed);
+    });
+    let (tried, seconds) = (tried.into_inner(), start.elapsed().as_secs_f64());
+    let report = found.filter(|report| !report.verdicts.is_empty());
+    let Some(report) = report else {
+        println!("{{\"seeds_tried\":{tried},\"wall_seconds\":{seconds:.1}}}");
+        return ExitCode::SUCCESS;
+    };
+    let verdict = &report.verdicts[0];
+    println!(
+        "{{\"seed\":{},\"seeds_tried\":{tried},\"wall_seconds\":{seconds:.1},\"oracle\":{:?},\"what\":{:?}}}",
+        report.seed, verdict.oracle, verdict.what
+    );
+    ExitCode::FAILURE
+}

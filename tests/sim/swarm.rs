@@ -1,0 +1,111 @@
+//! Swarm testing: each seed first draws which faults exist at all and how strong they are, so that
+//! rare ones meet each other undisturbed by the usual ones (Groce et al., "Swarm Testing").
+
+use crate::dice::Dice;
+use crate::plan::{Bounds, Faults, Network, Plan, Topology, Traffic};
+use crate::span::Span;
+
+impl Plan {
+    /// A small world of this seed, about a minute long.
+    #[must_use]
+    pub fn swarm(seed: u64) -> Self {
+        let dice = &mut Dice::new(seed, &[SWARM]);
+        let topology = Topology {
+            mains: dice.pick(&[1, 1, 1, 2, 3]),
+            homes: dice.between(1, 5) as u16,
+            callers: dice.between(1, 4) as u16,
+            shared_services: dice.between(0, 2) as u16,
+        };
+        let network = draw_network(dice);
+        let mut traffic = draw_traffic(dice);
+        if network.chunk_max < 100 {
+            // Each piece is an event; what matters is that frames are cut everywhere.
+            traffic.body_max = traffic.body_max.min(300);
+        }
+        let duration = Span::seconds(dice.between(15, 60));
+        let (limits, faults) = (draw_limits(dice), draw_faults(dice));
+        Self { seed, duration, topology, network, traffic, faults, limits }
+    }
+}
+
+fn draw_network(dice: &mut Dice) -> Network {
+    Network {
+        delay_min: Span::millis(dice.pick(&[0, 1, 30])),
+        delay_mean: Span::millis(dice.pick(&[0, 1, 30, 100])),
+        far: dice.pick(&[0.0, 0.0, 0.3]),
+        chunk_max: dice.pick(&[1, 7, 1_400, 64 << 10, 1 << 20]),
+        window: dice.pick(&[4 << 10, 64 << 10, 256 << 10]),
+    }
+}
+
+fn draw_traffic(dice: &mut Dice) -> Traffic {
+    Traffic {
+        calls_per_second: dice.spread(1, 6) as f64,
+        home_calls_per_second: dice.pick(&[0.0, 0.0, 1.0]),
+        skew: dice.below(3) as u32,
+        burst: dice.pick(&[1, 1, 1, 20]),
+        overload: dice.pick(&[1.0, 1.0, 5.0]),
+        overloaded: 0.2,
+        deadline_min: Span::millis(dice.pick(&[1, 10, 1_000])),
+        deadline_max: Span::seconds(dice.pick(&[2, 10, 60])),
+        body_max: dice.pick(&[0, 200, 4_000, 100_000]),
+        handler: Span::millis(dice.pick(&[0, 5, 100])),
+        slow: dice.pick(&[0.0, 0.1]),
+        cancelled: dice.pick(&[0.0, 0.05, 0.2]),
+        unknown: dice.pick(&[0.0, 0.1]),
+        by_node: dice.pick(&[0.0, 0.1, 0.5]),
+    }
+}
+
+/// Small bounds are reached, large ones only guessed at.
+fn draw_limits(dice: &mut Dice) -> Bounds {
+    let mut maybe = |share: u32, values: &[u32]| {
+        if dice.happens(share) { dice.pick(values) } else { 0 }
+    };
+    Bounds {
+        calls_per_link_max: maybe(TINY, &[1, 4, 16]),
+        calls_per_caller_max: maybe(TINY, &[1, 4, 16]),
+        local_calls_max: maybe(TINY, &[1, 8, 32]),
+        write_bytes_max: maybe(TINY, &[4 << 10, 64 << 10]),
+        frame_bytes_max: maybe(TINY, &[4 << 10, 32 << 10]),
+        registry_ttl: Span::seconds(u64::from(maybe(300_000, &[5, 20]))),
+        idle_timeout: Span::seconds(u64::from(maybe(200_000, &[3, 30]))),
+        reconnect_max: Span::seconds(u64::from(maybe(200_000, &[2, 10]))),
+        labels_per_slot: maybe(50_000, &[3, 20, 100]),
+    }
+}
+
+fn draw_faults(dice: &mut Dice) -> Faults {
+    // One world in eight is without faults: there even more must hold.
+    if dice.happens(125_000) {
+        return Faults::default();
+    }
+    let mut maybe = |share: u32, most: u64| {
+        if dice.happens(share) { dice.spread(1, 10 * most) as f64 / 10.0 } else { 0.0 }
+    };
+    Faults {
+        share: 0.0,
+        crash: maybe(COMMON, 4),
+        pause: maybe(COMMON, 4),
+        reset: maybe(COMMON, 20),
+        half_open: maybe(COMMON, 4),
+        clog: maybe(COMMON, 10),
+        swizzle: maybe(COMMON, 4),
+        partition: maybe(COMMON, 4),
+        slow_reader: maybe(COMMON, 4),
+        corrupt: maybe(RARE, 20),
+        clock_jump: maybe(RARE, 4),
+        withdraw: maybe(COMMON, 4),
+        stranger: maybe(RARE, 30),
+        hostile: maybe(RARE, 60),
+        outage: Span::seconds(dice.pick(&[1, 6, 20])),
+        drift_ppm: dice.pick(&[0, 200]),
+        late_timers: Span::millis(dice.pick(&[0, 0, 1, 10])),
+    }
+}
+
+const SWARM: u64 = 3;
+/// How often a bound is tiny, in parts of a million.
+const TINY: u32 = 120_000;
+const COMMON: u32 = 350_000;
+const RARE: u32 = 120_000;

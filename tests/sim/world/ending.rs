@@ -1,0 +1,246 @@
+//! How a world ends: it heals, must work again, must come to rest, and is accounted for.
+
+use super::wires::DELAY_MAX;
+use super::{CORE, Phase, World};
+use crate::dice::Dice;
+use crate::queue::Event;
+use crate::report::Report;
+use crate::span::Span;
+use crate::step::{CallStep, Service};
+use relay_core::{Instant, Role};
+use std::time::Duration;
+
+impl World {
+    pub(super) fn next_phase(&mut self) {
+        let (phase, lasts) = match self.phase {
+            Phase::Storm => {
+                self.heal();
+                (Phase::Settle, self.settle_time())
+            }
+            Phase::Settle => {
+                self.judge_links();
+                self.judge_registries();
+                self.plan_probes();
+                self.queue.push(self.now, Event::Probe);
+                (Phase::Probe, Duration::ZERO)
+            }
+            Phase::Probe => {
+                self.tally.idle_from = self.tally.frames;
+                (Phase::Idle, IDLE_TIME)
+            }
+            Phase::Idle | Phase::Over => {
+                self.judge_idleness();
+                self.account();
+                (Phase::Over, Duration::ZERO)
+            }
+        };
+        self.phase = phase;
+        // Probes go on until they are all answered.
+        if phase != Phase::Probe {
+            self.queue.push(self.now.after(lasts), Event::Phase);
+        }
+    }
+
+    /// Longer than every deadline, every time to notice a dead link, and every pause before the
+    /// next dial (L4).
+    fn settle_time(&self) -> Duration {
+        let limits = &self.limits;
+        let find_out = limits.idle_timeout + limits.reconnect_max + limits.handshake_timeout * 2;
+        let deadlines = self.plan.traffic.deadline_max.0 + Duration::from_secs(1);
+        let travel = self.mean_delay([0, usize::MAX]).max(FAR_DELAY) * DELAY_MAX * 8;
+        find_out.max(deadlines) + travel
+    }
+
+    /// Ends the storm for a random part of the world; the rest stays broken, and must not matter.
+    fn heal(&mut self) {
+        let topology = self.plan.topology;
+        let dice = &mut Dice::new(self.plan.seed, &[CORE]);
+        let all = dice.happens(500_000);
+        let first = self.hosts.len() - 1;
+        let kept_main = usize::from(topology.main_of(first as u16));
+        let mut kept: Vec<bool> = self.hosts.iter().map(|_| all || dice.happens(750_000)).collect();
+        (kept[first], kept[kept_main]) = (true, true);
+        for at in 0..self.hosts.len() {
+            let main = usize::from(topology.main_of(at as u16));
+            let crashes = dice.happens(500_000);
+            if kept[at] && kept[main] {
+                self.heal_host(at);
+                let life = self.hosts[at].life;
+                self.queue.push(self.now, Event::Boot { host: at as u16, life });
+            } else if crashes {
+                self.hosts[at].condition.lost = true;
+                self.crash(at, None);
+            } else {
+                self.cut_off(at);
+            }
+        }
+        // What was held up goes on.
+        for wire in 0..self.wires.len() {
+            for side in 0..2 {
+                self.wake_lane(wire, side);
+            }
+        }
+    }
+
+    /// Whether a host is in the part of the world that is well, and has kept to the protocol.
+    fn is_sound(&self, at: usize) -> bool {
+        let host = &self.hosts[at];
+        !host.condition.lost && !host.hostile
+    }
+
+    /// Every sound Home and caller is linked again (L4).
+    fn judge_links(&mut self) {
+        for at in 0..self.hosts.len() {
+            let host = &self.hosts[at];
+            if !self.is_sound(at) {
+                continue;
+            }
+            let connected = host.node.as_ref().is_some_and(|node| node.control().is_connected());
+            if host.node.is_none() || (host.role != Role::Main && !connected) {
+                let text = format!("{} is not linked again", host.name);
+                self.checker.blame("L4", 0, &text);
+            }
+        }
+    }
+
+    /// Every sound Main knows exactly what its sound Homes offer (L2).
+    fn judge_registries(&mut self) {
+        let topology = self.plan.topology;
+        for home in 0..topology.homes {
+            let at = usize::from(topology.home(home));
+            let main = usize::from(topology.main_of(at as u16));
+            if !self.is_sound(at) || !self.is_sound(main) {
+                continue;
+            }
+            let shared = if self.hosts[at].withdrawn { 0 } else { topology.shared_services };
+            let shared = (0..shared).map(Service::Shared);
+            for service in shared.chain([Service::Own(home)]) {
+                if !self.is_offered(main, at, &service.to_string()) {
+                    let (home, main) = (&self.hosts[at].name, &self.hosts[main].name);
+                    let text = format!("{main} does not know {service} of {home}");
+                    self.checker.blame("L2", 0, &text);
+                }
+            }
+        }
+        for main in 0..usize::from(topology.mains) {
+            let host = &self.hosts[main];
+            let Some(node) = &host.node else { continue };
+            let linked = |offer: &relay_core::Registration| host.joint(offer.link).is_some();
+            let dead = node.control().registry().iter().find(|(_, _, offer)| !linked(offer));
+            if let Some((service, home, _)) = dead {
+                let text = format!("{} offers {service} of {home}, which is gone", host.name);
+                self.checker.blame("L2", 0, &text);
+            }
+        }
+    }
+
+    fn is_offered(&self, main: usize, home: usize, service: &str) -> bool {
+        let Some(node) = &self.hosts[main].node else { return false };
+        let name = &self.hosts[home].name;
+        let mut offers = node.control().registry().offers(service);
+        offers.any(|(node, offer)| node == name && self.hosts[main].joint(offer.link).is_some())
+    }
+
+    /// Calls that must succeed now: from every sound caller to every service it can reach.
+    fn plan_probes(&mut self) {
+        let topology = self.plan.topology;
+        let deadline = PROBE_TIME_MAX + self.longest_way() * 4;
+        let mut probes = Vec::new();
+        for from in topology.mains..self.hosts.len() as u16 {
+            let main = topology.main_of(from);
+            if !self.is_sound(usize::from(from)) || !self.is_sound(usize::from(main)) {
+                continue;
+            }
+            let sound = |home: &u16| self.is_sound(usize::from(topology.home(*home)));
+            let homes: Vec<u16> = topology.homes_of(main).filter(sound).collect();
+            let shared = homes.iter().any(|h| !self.hosts[usize::from(topology.home(*h))].withdrawn);
+            // A hostile Home at the same Main may offer the same names.
+            let shared = if shared && !self.hostility { topology.shared_services } else { 0 };
+            let own = if self.hostility { Vec::new() } else { homes };
+            let services = (0..shared).map(Service::Shared).chain(own.into_iter().map(Service::Own));
+            probes.extend(services.map(|service| CallStep {
+                from,
+                service,
+                node: None,
+                deadline: Span(Duration::from_millis(deadline.as_millis() as u64)),
+                handler: Span::millis(1),
+                body: 16,
+                answer: 16,
+                cancel_after: None,
+            }));
+        }
+        // The last ones are made first; in large worlds a part of them has to do.
+        let dice = &mut Dice::new(self.plan.seed, &[CORE, 1]);
+        while probes.len() > PROBES_MAX {
+            probes.swap_remove(dice.below(probes.len() as u64) as usize);
+        }
+        self.probes = probes;
+    }
+
+    /// Makes the next call that must succeed, one at a time (L1).
+    pub(super) fn probe(&mut self) {
+        while let Some(step) = self.probes.pop() {
+            if let Some(uid) = self.call(step, true) {
+                self.tally.mark("a call had to succeed");
+                let record = &self.checker.calls[uid as usize];
+                if record.state != crate::checker::State::Open {
+                    continue;
+                }
+                return;
+            }
+        }
+        if self.phase == Phase::Probe {
+            self.queue.push(self.now, Event::Phase);
+        }
+    }
+
+    fn longest_way(&self) -> Duration {
+        let network = &self.plan.network;
+        let mean = if network.far > 0.0 { FAR_DELAY } else { network.delay_mean.0 };
+        network.delay_min.0 + mean * (DELAY_MAX + 1)
+    }
+
+    /// At rest only keepalives are sent (L7).
+    fn judge_idleness(&mut self) {
+        let frames = self.tally.frames - self.tally.idle_from;
+        let allowed = 2 * self.hosts.len() as u64 * IDLE_TIME.as_secs();
+        if frames > allowed {
+            let text = format!("{frames} frames in {IDLE_TIME:?} in which nobody did anything");
+            self.checker.blame("L7", 0, &text);
+        }
+    }
+
+    /// Every call answered, every table empty, every byte accounted for.
+    fn account(&mut self) {
+        self.checker.finish();
+        for at in 0..self.hosts.len() {
+            self.audit(at);
+            let host = &self.hosts[at];
+            let Some(node) = &host.node else { continue };
+            let left = node.calls_in_flight();
+            if left != 0 {
+                let text = format!("{} still holds {left} calls", host.name);
+                self.checker.blame("S12", 0, &text);
+            }
+        }
+        self.balance();
+    }
+
+    /// What the run was like.
+    #[must_use]
+    pub fn into_report(mut self) -> Report {
+        let nodes = self.hosts.len() as u32;
+        let verdicts = std::mem::take(&mut self.checker.verdicts);
+        let names: Vec<String> = self.hosts.iter().map(|host| host.name.to_string()).collect();
+        let name = |at: usize| names.get(at).cloned().unwrap_or_else(|| "a stranger".into());
+        let report = self.tally.into_report(name);
+        let virtual_time = self.now.since(Instant::ZERO);
+        Report { seed: self.plan.seed, nodes, verdicts, virtual_time, ..report }
+    }
+}
+
+const FAR_DELAY: Duration = Duration::from_millis(250);
+const IDLE_TIME: Duration = Duration::from_secs(60);
+/// A call to a service that is there is answered within this time and that of the way (L1).
+const PROBE_TIME_MAX: Duration = Duration::from_secs(2);
+const PROBES_MAX: usize = 60;

@@ -1,0 +1,128 @@
+//! What a bystander sees of frames and counts while the world runs, and what must hold of it.
+
+use super::World;
+use crate::checker::uid_of;
+use crate::network::WireState;
+use crate::queue::Event;
+use relay_core::frame::{CHECKSUM_BYTES, HEADER_BYTES, Kind};
+use relay_core::message::RequestEnvelope;
+use relay_core::{LinkId, Role};
+use std::time::Duration;
+
+impl World {
+    /// A Main hands a frame to a connection: a request may only go where its service is offered
+    /// (S9).
+    pub(super) fn watch_frame(&mut self, at: usize, link: LinkId, wire: usize, frame: &[u8]) {
+        let host = &self.hosts[at];
+        if host.role != Role::Main || frame.get(4).is_none_or(|flags| flags & 15 != REQUEST) {
+            return;
+        }
+        let payload = &frame[HEADER_BYTES..frame.len() - CHECKSUM_BYTES];
+        let Ok((envelope, body)) = RequestEnvelope::decode(payload) else { return };
+        let now = self.local(at);
+        let Some(node) = &host.node else { return };
+        let mut offers = node.control().registry().offers(envelope.service);
+        let wanted = |node: &str| envelope.node.is_empty() || envelope.node == node;
+        let stands = offers.any(|(node, offer)| {
+            let lives = offer.expires_at.is_none_or(|at| at > now);
+            offer.link == link && lives && wanted(node.as_str())
+        });
+        let uid = uid_of(body).filter(|uid| (*uid as usize) < self.checker.calls.len());
+        if !stands {
+            let text = format!("a call went to a node that does not offer {}", envelope.service);
+            self.checker.blame("S9", uid.unwrap_or(u32::MAX), &text);
+        }
+        let server = self.wires[wire].ends[0].host;
+        let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
+        if let Some(uid) = uid {
+            let record = &mut self.checker.calls[uid as usize];
+            record.server = Some(server as u16);
+            record.hostile |= hostile;
+        }
+    }
+
+    /// Whoever has not authenticated gets hardly more than he sends (S16).
+    pub(super) fn watch_stranger(&mut self, at: usize) {
+        let wire = &self.wires[at];
+        let [sent, got] = [wire.lanes[0].ledger.sent, wire.lanes[1].ledger.delivered];
+        if !wire.authenticated && sent > got + UNEARNED_MAX {
+            let text = format!("{sent} bytes went to a peer without a name that had sent {got}");
+            self.checker.blame("S16", 0, &text);
+        }
+    }
+
+    /// Compares the counts of a node with what they count (S12), now and a second later again.
+    pub(super) fn audit_later(&mut self, at: usize) {
+        self.audit(at);
+        let again = self.now.after(AUDIT_EVERY);
+        if self.hosts[at].node.is_some() {
+            self.queue.push(again, Event::Audit { host: at as u16 });
+        }
+    }
+
+    pub(super) fn audit(&mut self, at: usize) {
+        let host = &self.hosts[at];
+        let Some(node) = &host.node else { return };
+        let usage = match node.audit() {
+            Ok(usage) => usage,
+            Err(text) => {
+                let text = format!("{}: {text}", host.name);
+                return self.checker.blame("S12", 0, &text);
+            }
+        };
+        let joints = host.links.iter().flatten().count();
+        if usage.links as usize != joints {
+            let text = format!("{} has {} links over {joints} wires", host.name, usage.links);
+            self.checker.blame("S12", 0, &text);
+        }
+    }
+
+    /// A node's own counters tell what a bystander has counted (S20).
+    pub(super) fn balance_life(&mut self, at: usize) {
+        let host = &self.hosts[at];
+        let Some(node) = &host.node else { return };
+        let (stats, seen) = (node.stats(), host.seen);
+        if (stats.frames_out, stats.bytes_out) != (seen.frames_out, seen.bytes_out) {
+            let text = format!("{} counts {stats:?}, seen were {seen:?}", host.name);
+            self.checker.blame("S20", 0, &text);
+        }
+        if stats.bytes_in > seen.bytes_fed {
+            let text = format!("{} counts {} bytes in, fed {}", host.name, stats.bytes_in, seen.bytes_fed);
+            self.checker.blame("S20", 0, &text);
+        }
+    }
+
+    /// Every byte and every call of the whole run is accounted for (S20).
+    pub(super) fn balance(&mut self) {
+        for host in 0..self.hosts.len() {
+            self.balance_life(host);
+        }
+        for wire in 0..self.wires.len() {
+            let wire = &self.wires[wire];
+            let rest = wire.state != WireState::Open
+                && wire.lanes.iter().any(|lane| lane.in_flight > 0 || !lane.pieces.is_empty());
+            if rest || !wire.lanes.iter().all(crate::network::Lane::balances) {
+                let text = format!("bytes are lost on a wire: {:?}", wire.lanes.each_ref().map(|l| l.ledger));
+                self.checker.blame("S20", 0, &text);
+            }
+            let ends = wire.ends.map(|end| end.host);
+            for (side, lane) in wire.lanes.iter().enumerate() {
+                let key = (ends[1 - side], ends[side]);
+                let traffic = self.tally.links.entry(key).or_default();
+                traffic.frames += lane.ledger.frames;
+                traffic.bytes += lane.ledger.sent;
+            }
+        }
+        let calls = self.tally.calls;
+        let probes = self.checker.calls.iter().filter(|call| call.probe).count() as u64;
+        let ended = calls.succeeded + calls.failed + calls.cancelled + calls.orphaned + probes;
+        if ended != calls.made {
+            self.checker.blame("S20", 0, &format!("calls do not add up: {calls:?}"));
+        }
+    }
+}
+
+const REQUEST: u8 = Kind::Request as u8;
+/// What a Main may send to a stranger beyond what it got from him.
+const UNEARNED_MAX: u64 = 1_024;
+const AUDIT_EVERY: Duration = Duration::from_secs(1);
