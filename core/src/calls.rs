@@ -70,6 +70,17 @@ impl Outbound {
         self.live
     }
 
+    /// Whether another call fits while `max` may be in flight: a label is free, or a slot is.
+    #[inline]
+    pub(crate) const fn has_room(&self, max: u32) -> bool {
+        self.live < max && (self.free.is_some() || (self.slots.len() as u32) < max)
+    }
+
+    /// Whether no call fits and none ever will: every slot has used up its labels.
+    pub(crate) const fn is_used_up(&self, max: u32) -> bool {
+        max > 0 && self.live == 0 && !self.has_room(max)
+    }
+
     /// Adds a call and returns its label, or nothing when `max` calls are in flight.
     #[inline]
     pub(crate) fn insert(&mut self, call: OutCall, max: u32) -> Option<u64> {

@@ -56,8 +56,10 @@ pub struct Linked {
     pub since: Instant,
     /// When the peer last confirmed anything: by the handshake, a registration or a refresh.
     pub confirmed_at: Instant,
-    /// What it registered.
+    /// What it registered, and has not withdrawn.
     pub services: BTreeSet<Arc<str>>,
+    /// Those of its services whose lease ended: they come back when the peer confirms them.
+    lapsed: BTreeMap<Arc<str>, Registration>,
     dial: Option<DialId>,
 }
 
@@ -178,9 +180,9 @@ impl Control {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.dials.poll(now, out);
-        for ((service, node), link) in self.registry.expire(now) {
-            if let Some(linked) = self.links.get_mut(&link) {
-                linked.services.remove(&service);
+        for ((service, node), registration) in self.registry.expire(now) {
+            if let Some(linked) = self.links.get_mut(&registration.link) {
+                linked.lapsed.insert(Arc::clone(&service), registration);
             }
             out.event(Event::ServiceDown { service, node, why: ServiceDown::Expired });
             if !cfg!(mutant = "expired_stays_routed") {
@@ -256,8 +258,8 @@ impl Control {
             }
             self.nodes.insert(peer.node.clone(), link);
         }
-        let services = BTreeSet::new();
-        let linked = Linked { peer, since: now, confirmed_at: now, services, dial };
+        let (services, lapsed) = (BTreeSet::new(), BTreeMap::new());
+        let linked = Linked { peer, since: now, confirmed_at: now, services, lapsed, dial };
         self.links.insert(link, linked);
         if dial.is_some() {
             for service in self.own_services() {

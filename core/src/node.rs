@@ -93,6 +93,7 @@ impl Node {
         now: Instant,
         out: &mut Outbox,
     ) {
+        self.end_leases(now, out);
         self.shard.handle_received(link, input, now, out);
         self.sort_mail(now, out);
     }
@@ -148,6 +149,7 @@ impl Node {
         now: Instant,
         out: &mut Outbox,
     ) -> Result<LocalCallId, CallError> {
+        self.end_leases(now, out);
         let called = self.shard.call(call, now, out);
         self.sort_mail(now, out);
         called
@@ -253,6 +255,16 @@ impl Node {
     #[must_use]
     pub const fn stats(&self) -> Stats {
         self.shard.stats()
+    }
+
+    /// A driver that was stopped for a while may come with bytes before it comes with the timer:
+    /// no call goes to a node whose lease is over.
+    #[inline]
+    fn end_leases(&mut self, now: Instant, out: &mut Outbox) {
+        if self.control.registry().next_expiry().is_some_and(|at| at <= now) {
+            self.control.handle_timeout(now, out);
+            self.sort_mail(now, out);
+        }
     }
 
     /// Delivers the mail that Control and the own shard wrote to each other.

@@ -126,21 +126,21 @@ impl Registry {
     }
 
     /// Removes every offer whose time is over.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(Offer, LinkId)> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(Offer, Registration)> {
         let mut gone = Vec::new();
         while self.expiry.first().is_some_and(|(at, _, _)| *at <= now) {
             let Some((_, service, node)) = self.expiry.pop_first() else { break };
             let nodes = self.services.get_mut(&*service);
             let Some(registration) = nodes.and_then(|nodes| nodes.get_mut(&node)) else { continue };
             registration.listed_at = registration.expires_at;
-            let link = registration.link;
             match registration.expires_at {
                 Some(at) if at > now => {
                     self.expiry.insert((at, service, node));
                 }
                 Some(_) => {
-                    self.withdraw(&service, &node, link);
-                    gone.push(((service, node), link));
+                    let registration = registration.clone();
+                    self.withdraw(&service, &node, registration.link);
+                    gone.push(((service, node), registration));
                 }
                 None => {}
             }
@@ -209,7 +209,8 @@ mod tests {
         let node = NodeId::new("a").expect("legal");
         registry.confirm("blog", &node, LINK, at(5));
         assert!(registry.expire(at(9)).is_empty());
-        assert_eq!(registry.expire(at(10)), [(offer("shop", "a"), LINK)]);
+        let gone = registry.expire(at(10));
+        assert_eq!((gone.len(), &gone[0].0, gone[0].1.link), (1, &offer("shop", "a"), LINK));
         assert_eq!((registry.len(), registry.next_expiry()), (1, Some(at(15))));
         assert_eq!(registry.expire(at(15)).len(), 1);
         assert!(registry.is_empty() && registry.next_expiry().is_none());

@@ -8,9 +8,12 @@ fn main() {
     let seed = std::env::args().nth(1).and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let plan = Plan::swarm(seed);
     let report = run_caught(&plan);
-    println!("{plan:#?}\n{:#?}\n{:?}\n{:?}", report.verdicts, report.calls, report.marks);
+    println!("{:#?}\n{:?}\n{:?}", report.verdicts, report.calls, report.marks);
     println!("errors {:?} told {:?} trace {:x}", report.errors, report.told, report.trace_hash);
     if let Some(schedule) = Schedule::shrink(&plan, &report, &mut |_| {}) {
         println!("{}", schedule.write());
+        if let Some(path) = std::env::args().nth(2) {
+            std::fs::write(path, schedule.write()).unwrap_or_else(|error| eprintln!("{error}"));
+        }
     }
 }

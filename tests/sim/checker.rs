@@ -154,16 +154,6 @@ impl Checker {
         if error.code == ErrorCode::Internal {
             self.blame("S13", uid, &format!("told '{error}'"));
         }
-        let record = &self.calls[uid as usize];
-        if record.probe {
-            let took = Span(self.now.since(record.made_at));
-            let step = record.step;
-            let text = format!(
-                "all was well, and the call of host {} to {} got '{error}' after {took}",
-                step.from, step.service
-            );
-            self.blame("L1", uid, &text);
-        }
     }
 
     /// A host breaks the protocol from now on: what it is told, and what it told others, counts no

@@ -26,7 +26,9 @@ pub(crate) enum Event {
     Boot { host: u16, life: u32 },
     /// A connection attempt to a host that does not answer is given up.
     Refused { host: u16, life: u32, dial: DialId },
-    /// A node that slept finds that a connection has ended.
+    /// A host that slept wakes up.
+    Wake { host: u16 },
+    /// A connection has ended.
     Closed { host: u16, life: u32, link: LinkId },
     /// Input that comes too late for its link.
     Ghost { at: u32 },

@@ -3,6 +3,7 @@
 use crate::plan::Plan;
 use crate::step::Timed;
 use serde::{Deserialize, Serialize};
+use std::fmt::Write;
 use toml::Value;
 
 /// A plan and exactly what happens: nothing is drawn but the delays on the way.
@@ -15,7 +16,7 @@ pub struct Schedule {
     /// The world.
     pub plan: Plan,
     /// What happens, in the order of time.
-    #[serde(default, rename = "step")]
+    #[serde(default)]
     pub steps: Vec<Timed>,
 }
 
@@ -33,18 +34,23 @@ impl Schedule {
         Ok(schedule)
     }
 
-    /// The schedule as TOML. Of the plan it names only what differs from the default.
+    /// The schedule as TOML: a line for each step, and of the plan only what is not as usual.
     #[must_use]
     pub fn write(&self) -> String {
-        let (Ok(mut whole), Ok(usual)) =
-            (toml::Table::try_from(self), toml::Table::try_from(Plan::default()))
-        else {
-            return String::new();
-        };
-        if let Some(Value::Table(plan)) = whole.get_mut("plan") {
-            prune(plan, &usual);
+        let tables = (toml::Table::try_from(&self.plan), toml::Table::try_from(Plan::default()));
+        let (Ok(mut plan), Ok(usual)) = tables else { return String::new() };
+        prune(&mut plan, &usual);
+        let mut text = String::new();
+        if !self.finding.is_empty() {
+            let _ = writeln!(text, "finding = {}", Value::from(self.finding.as_str()));
         }
-        toml::to_string(&whole).unwrap_or_default()
+        text.push_str("steps = [\n");
+        for step in self.steps.iter().filter_map(|step| Value::try_from(step).ok()) {
+            let _ = writeln!(text, "  {step},");
+        }
+        text.push_str("]\n\n");
+        let plan = toml::Table::from_iter([("plan".into(), Value::Table(plan))]);
+        text + &toml::to_string(&plan).unwrap_or_default()
     }
 }
 

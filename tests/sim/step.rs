@@ -73,7 +73,7 @@ pub struct CallStep {
 
 /// A service by number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Service {
     /// Offered by every Home.
     Shared(u16),
@@ -156,12 +156,30 @@ pub struct Inject {
 impl Service {
     /// Whether this is its name.
     pub(crate) fn is_named(self, name: &str) -> bool {
-        let number = |prefix| name.strip_prefix(prefix).and_then(|rest: &str| rest.parse().ok());
-        match self {
-            Self::Shared(which) => number("shared-") == Some(which),
-            Self::Own(home) => number("service-") == Some(home),
-            Self::Nowhere => name == "nowhere",
+        Self::parse(name) == Some(self)
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let number = |prefix| name.strip_prefix(prefix)?.parse::<u16>().ok();
+        match name {
+            "nowhere" => Some(Self::Nowhere),
+            _ => number("shared-").map(Self::Shared).or_else(|| number("service-").map(Self::Own)),
         }
+    }
+}
+
+impl TryFrom<String> for Service {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let wrong = || format!("'{name}' is no service; they are shared-N, service-N and nowhere");
+        Self::parse(&name).ok_or_else(wrong)
+    }
+}
+
+impl From<Service> for String {
+    fn from(service: Service) -> Self {
+        service.to_string()
     }
 }
 

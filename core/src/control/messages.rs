@@ -7,6 +7,7 @@ use crate::error::ErrorCode;
 use crate::event::{Event, ServiceDown};
 use crate::mail::{MailBody, MailTo};
 use crate::message::{ControlMessage, Texts};
+use crate::name::NodeId;
 use crate::outbox::{LinkId, Outbox};
 use crate::registry::Registration;
 use crate::shard::control_payload;
@@ -44,6 +45,10 @@ impl Control {
                 let node = linked.peer.node.clone();
                 for service in &linked.services {
                     self.registry.confirm(service, &node, link, now);
+                }
+                let lapsed = core::mem::take(&mut linked.lapsed);
+                for (service, registration) in lapsed {
+                    self.restore(service, node.clone(), registration, now, out);
                 }
             }
             (ControlMessage::Registered { .. }, Role::Main, Role::Home) => {
@@ -107,6 +112,7 @@ impl Control {
         };
         match added {
             Ok(added) => {
+                linked.lapsed.remove(&service);
                 linked.services.insert(Arc::clone(&service));
                 linked.confirmed_at = now;
                 self.send(link, &ControlMessage::Registered { service: &service }, out);
@@ -124,10 +130,42 @@ impl Control {
         }
     }
 
+    /// Offers a service again whose lease had ended while its node, or this one, did not run.
+    fn restore(
+        &mut self,
+        service: Arc<str>,
+        node: NodeId,
+        lapsed: Registration,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let expires_at = Some(now.after(lapsed.ttl));
+        let registration =
+            Registration { confirmed_at: now, expires_at, listed_at: None, ..lapsed };
+        let (offer, link) = ((Arc::clone(&service), node.clone()), registration.link);
+        match self.registry.register(offer, registration, &self.config.limits) {
+            Ok(_) => {
+                out.event(Event::ServiceUp { service, node });
+                self.changed(now, out);
+            }
+            Err(code) => {
+                // Others took the room in the meantime; the node is told as if it had just asked.
+                if let Some(linked) = self.links.get_mut(&link) {
+                    linked.services.remove(&service);
+                }
+                let message = &self.refuse_text(code);
+                let refused =
+                    ControlMessage::Refused { service: &service, code: code as u16, message };
+                self.send(link, &refused, out);
+            }
+        }
+    }
+
     fn withdraw_remote(&mut self, link: LinkId, service: &str, now: Instant, out: &mut Outbox) {
         let Some(linked) = self.links.get_mut(&link) else { return };
         let node = linked.peer.node.clone();
         linked.services.remove(service);
+        linked.lapsed.remove(service);
         if self.registry.withdraw(service, &node, link) {
             let why = ServiceDown::Withdrawn;
             out.event(Event::ServiceDown { service: Arc::from(service), node, why });

@@ -26,7 +26,12 @@ impl Shard {
     ) {
         let label = frame.id();
         let Some(link) = self.links.get_mut(from) else { return };
-        match link.outbound.answered(label) {
+        let answered = link.outbound.answered(label);
+        if link.outbound.is_used_up(link.outbound_max) {
+            self.replace_if_used_up(from);
+        }
+        let Some(link) = self.links.get_mut(from) else { return };
+        match answered {
             Answered::Live(call) => {
                 let is_error = frame.kind() == Kind::Error;
                 let frame = if is_error { self.vouched(from, frame) } else { frame };
@@ -94,6 +99,7 @@ impl Shard {
             }
             let cancel = self.writer.write(Kind::Cancel, onward.label, 0, |_| {}, &[]);
             self.emit(onward.link, cancel, now, out);
+            self.replace_if_used_up(onward.link);
         }
     }
 
@@ -111,6 +117,16 @@ impl Shard {
             self.send_error(call.back, call.back_label, &error, now, out);
         }
         self.answer_error(call.back, call.back_label, &error, now, out);
+        self.replace_if_used_up(over);
+    }
+
+    /// A link without labels can carry no call ever again: it is closed, and dialled anew by the
+    /// side that dialled it. No answer is lost, because none is awaited over it.
+    fn replace_if_used_up(&mut self, id: LinkId) {
+        let Some(link) = self.links.get(id) else { return };
+        if self.links.is_network(id) && link.outbound.is_used_up(link.outbound_max) {
+            self.doom(id, CloseReason::Fault(ErrorCode::IdExhausted));
+        }
     }
 
     /// Answers a call that was sent on with an error of this node.

@@ -243,7 +243,7 @@ impl Link {
             }
             End::Local | End::Sibling(_) => true,
         };
-        writable && self.outbound.live() < self.outbound_max
+        writable && self.outbound.has_room(self.outbound_max)
     }
 }
 

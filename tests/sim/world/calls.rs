@@ -52,7 +52,7 @@ impl World {
             return;
         }
         if host.condition.asleep_until > self.now {
-            return self.queue.push(host.condition.asleep_until, Event::GiveUp { uid });
+            return host.deferred.push(Event::GiveUp { uid });
         }
         let mut waiting = host.waiting.iter().flatten();
         let Some((call, _)) = waiting.find(|(_, waiting)| *waiting == uid).copied() else { return };
@@ -108,8 +108,8 @@ impl World {
             return;
         }
         if host.condition.asleep_until > self.now {
-            let again = Event::Handler { host: at as u16, life, slot: slot as u32, uid };
-            return self.queue.push(host.condition.asleep_until, again);
+            let slot = slot as u32;
+            return host.deferred.push(Event::Handler { host: at as u16, life, slot, uid });
         }
         let running = host.running.get_mut(slot);
         let Some((call, _)) = running.and_then(|run| run.take_if(|(_, run)| *run == uid)) else {
@@ -156,7 +156,7 @@ impl World {
             }
         }
         if self.phase == Phase::Probe && probe {
-            self.queue.push(self.now.after(BETWEEN_PROBES), Event::Probe);
+            self.probe_answered(uid, answer);
         }
     }
 
@@ -204,4 +204,3 @@ impl World {
 const CANCEL_TIME_MAX: Duration = Duration::from_secs(1);
 /// Granularity of timers and one turn of the loop.
 const LATENESS_MAX: Duration = Duration::from_millis(20);
-const BETWEEN_PROBES: Duration = Duration::from_millis(1);

@@ -7,7 +7,7 @@ use crate::queue::Event;
 use crate::report::Report;
 use crate::span::Span;
 use crate::step::{CallStep, Service};
-use relay_core::{Instant, Role};
+use relay_core::{Answer, Executed, Instant, Role};
 use std::time::Duration;
 
 impl World {
@@ -179,19 +179,39 @@ impl World {
 
     /// Makes the next call that must succeed, one at a time (L1).
     pub(super) fn probe(&mut self) {
-        while let Some(step) = self.probes.pop() {
-            if let Some(uid) = self.call(step, true) {
-                self.tally.mark("a call had to succeed");
-                let record = &self.checker.calls[uid as usize];
-                if record.state != crate::checker::State::Open {
-                    continue;
+        let Some(step) = self.probes.pop() else {
+            return self.queue.push(self.now, Event::Phase);
+        };
+        self.tally.mark("a call had to succeed");
+        if self.call(step, true).is_none() {
+            self.checker.blame("L1", 0, "a caller that is well could not make a call");
+        }
+    }
+
+    /// A caller that is told that it may safely try again does so, but not for long.
+    pub(super) fn probe_answered(&mut self, uid: u32, answer: &Answer) {
+        let record = &self.checker.calls[uid as usize];
+        let step = record.step;
+        let mut pause = BETWEEN_PROBES;
+        match answer {
+            Answer::Failed(error) => {
+                let since = *self.probing_since.get_or_insert(record.made_at);
+                let safe = error.executed == Executed::No;
+                if safe && self.now < since.after(PROBE_TIME_MAX) {
+                    self.probes.push(step);
+                    pause = PROBE_AGAIN;
+                } else {
+                    let (from, service) = (step.from, step.service);
+                    let took = Span(self.now.since(since));
+                    let text = format!(
+                        "all was well, and host {from} got '{error}' from {service} after {took}"
+                    );
+                    self.checker.blame("L1", uid, &text);
                 }
-                return;
             }
+            Answer::Result(_) | Answer::ApplicationError(_) => self.probing_since = None,
         }
-        if self.phase == Phase::Probe {
-            self.queue.push(self.now, Event::Phase);
-        }
+        self.queue.push(self.now.after(pause), Event::Probe);
     }
 
     fn longest_way(&self) -> Duration {
@@ -243,4 +263,6 @@ const FAR_DELAY: Duration = Duration::from_millis(250);
 const IDLE_TIME: Duration = Duration::from_secs(60);
 /// A call to a service that is there is answered within this time and that of the way (L1).
 const PROBE_TIME_MAX: Duration = Duration::from_secs(2);
+const BETWEEN_PROBES: Duration = Duration::from_millis(1);
+const PROBE_AGAIN: Duration = Duration::from_millis(50);
 const PROBES_MAX: usize = 60;

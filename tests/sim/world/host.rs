@@ -1,6 +1,7 @@
 //! A host: a node, the time as it sees it, and what its application waits for.
 
 use crate::dice::Dice;
+use crate::queue::Event;
 use relay_core::{CallId, Instant, LinkId, LocalCallId, Node, NodeId, Outbox, Role};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(super) struct Host {
     pub(super) running: Vec<Option<(CallId, u32)>>,
     /// When the node is to be looked at, if that is arranged.
     pub(super) timer_at: Option<Instant>,
+    /// What came while it slept.
+    pub(super) deferred: Vec<Event>,
     pub(super) clock: Clock,
     pub(super) condition: Condition,
     pub(super) seen: Seen,
@@ -111,6 +114,7 @@ impl Host {
             waiting: Vec::new(),
             running: Vec::new(),
             timer_at: None,
+            deferred: Vec::new(),
             clock,
             condition: Condition::default(),
             seen: Seen::default(),

@@ -80,6 +80,8 @@ impl World {
         let joints: Vec<Joint> = host.links.drain(..).flatten().collect();
         let waiting: Vec<u32> = host.waiting.drain(..).flatten().map(|(_, uid)| uid).collect();
         host.running.clear();
+        host.deferred.clear();
+        host.condition.asleep_until = host.condition.asleep_until.min(self.now);
         if host.role != Role::Main && host.unlinked_since.is_none() {
             host.unlinked_since = Some(self.now);
             self.tally.count_linked(-1, self.now);
@@ -110,14 +112,23 @@ impl World {
             return;
         }
         let Some(node) = &mut host.node else { return };
-        if host.condition.asleep_until > now {
-            let asleep_until = host.condition.asleep_until;
-            host.timer_at = Some(asleep_until);
-            return self.queue.push(asleep_until, Event::Timer { host: at as u16, life });
-        }
         host.timer_at = None;
+        if host.condition.asleep_until > now {
+            return;
+        }
         node.handle_timeout(local, &mut host.out);
         self.note(at as u64);
+        self.apply(at);
+    }
+
+    /// A host that slept finds everything that came in the meantime, and its timers overdue.
+    pub(super) fn wake_host(&mut self, at: usize) {
+        if self.hosts[at].condition.asleep_until > self.now {
+            return;
+        }
+        for event in std::mem::take(&mut self.hosts[at].deferred) {
+            self.queue.push(self.now, event);
+        }
         self.apply(at);
     }
 
@@ -204,8 +215,7 @@ impl World {
         }
         let Some(node) = &mut host.node else { return };
         if host.condition.asleep_until > now {
-            let again = Event::Refused { host: at as u16, life, dial };
-            return self.queue.push(host.condition.asleep_until, again);
+            return host.deferred.push(Event::Refused { host: at as u16, life, dial });
         }
         node.handle_dial_failed(dial, local, &mut host.out);
         self.apply(at);

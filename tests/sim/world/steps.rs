@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::network::End;
+use crate::queue::Event;
 use crate::step::{Clog, HostStep, Inject, Lasting, SlowReader, Step};
 use bytes::Bytes;
 use relay_core::{Instant, Role, Side};
@@ -31,6 +32,7 @@ impl World {
                 let condition = &mut self.hosts[usize::from(*host)].condition;
                 let until = condition.trouble(self.now, lasts.0);
                 condition.asleep_until = condition.asleep_until.max(until);
+                self.queue.push(until, Event::Wake { host: *host });
             }
             Step::Reset(HostStep { host }) => {
                 if let Some(wire) = self.trouble_wire(usize::from(*host)) {
@@ -184,6 +186,7 @@ impl World {
         }
         condition.corrupt = [None; 2];
         condition.troubled_at = condition.troubled_at.min(self.now);
+        self.wake_host(at);
     }
 
     /// From now on nothing gets in or out.

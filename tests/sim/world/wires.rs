@@ -310,10 +310,10 @@ impl World {
 
     /// Tells a node that the connection of its link ended, once it is awake.
     fn end_link(&mut self, end: End) {
-        let (Some(link), Some(host)) = (end.link, self.hosts.get(end.host)) else { return };
-        let (at, life, asleep_until) = (end.host, end.life, host.condition.asleep_until);
-        if asleep_until > self.now {
-            self.queue.push(asleep_until, Event::Closed { host: at as u16, life, link });
+        let (Some(link), Some(host)) = (end.link, self.hosts.get_mut(end.host)) else { return };
+        let (at, life) = (end.host, end.life);
+        if host.condition.asleep_until > self.now {
+            host.deferred.push(Event::Closed { host: at as u16, life, link });
         } else {
             self.closed(at, life, link);
         }
