@@ -94,7 +94,10 @@ impl Node {
         out: &mut Outbox,
     ) {
         self.end_leases(now, out);
-        self.shard.handle_received(link, input, now, out);
+        // What a frame tells Control holds for the frame behind it.
+        while self.shard.take_frame(link, input, now, out) {
+            self.sort_mail(now, out);
+        }
         self.sort_mail(now, out);
     }
 

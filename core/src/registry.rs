@@ -92,9 +92,7 @@ impl Registry {
     /// Removes an offer, if it is still the one made over `link`.
     pub(crate) fn withdraw(&mut self, service: &str, node: &NodeId, link: LinkId) -> bool {
         let Some(nodes) = self.services.get_mut(service) else { return false };
-        let of_link =
-            |found: &&Registration| found.link == link || cfg!(mutant = "old_link_takes_new_offer");
-        let Some(registration) = nodes.get(node).filter(of_link) else {
+        let Some(registration) = nodes.get(node).filter(|found| found.link == link) else {
             return false;
         };
         let listed_at = registration.listed_at;

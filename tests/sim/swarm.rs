@@ -23,7 +23,13 @@ impl Plan {
             traffic.body_max = traffic.body_max.min(300);
         }
         let duration = Span::seconds(dice.between(15, 60));
-        let (limits, faults) = (draw_limits(dice), draw_faults(dice));
+        let (mut limits, faults) = (draw_limits(dice), draw_faults(dice));
+        if network.far > 0.0 || network.delay_mean > Span::millis(30) {
+            // An answer to a ping may well take longer than a tiny idle time allows.
+            if limits.idle_timeout == Span::seconds(3) {
+                limits.idle_timeout = Span::default();
+            }
+        }
         Self { seed, duration, topology, network, traffic, faults, limits }
     }
 }

@@ -46,6 +46,8 @@ pub struct World {
     tally: Tally,
     dice: Dice,
     spares: Vec<Vec<Output>>,
+    /// Calls that went to a node whose offer is not there any more, by service.
+    suspects: Vec<(String, u32)>,
     /// What an honest host sent first, for those who replay it.
     overheard: Bytes,
     hostility: bool,
@@ -143,6 +145,7 @@ impl World {
             tally: Tally::new(plan.duration.0),
             dice,
             spares: Vec::new(),
+            suspects: Vec::new(),
             overheard: Bytes::new(),
             hostility: false,
             hosts,

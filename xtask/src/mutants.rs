@@ -202,7 +202,7 @@ const CONTROL_SECONDS: u32 = 60;
 /// Debug assertions and overflow checks stay on; the rest is for speed, of the hunt and of thirty
 /// builds.
 const PROFILE: [(&str, &str); 2] =
-    [("CARGO_PROFILE_DEV_OPT_LEVEL", "1"), ("CARGO_PROFILE_DEV_DEBUG", "0")];
+    [("CARGO_PROFILE_DEV_OPT_LEVEL", "2"), ("CARGO_PROFILE_DEV_DEBUG", "0")];
 
 #[cfg(test)]
 mod tests {

@@ -169,7 +169,9 @@ impl Control {
         if self.registry.withdraw(service, &node, link) {
             let why = ServiceDown::Withdrawn;
             out.event(Event::ServiceDown { service: Arc::from(service), node, why });
-            self.changed(now, out);
+            if !cfg!(mutant = "withdrawn_stays_routed") {
+                self.changed(now, out);
+            }
         }
     }
 

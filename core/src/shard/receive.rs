@@ -23,26 +23,44 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) {
-        loop {
-            let Some(network) = self.links.network(link) else {
+        while self.take_frame(link, input, now, out) {}
+    }
+
+    /// Takes one frame off the front of `input`. Tells whether there may be another.
+    #[inline]
+    pub(crate) fn take_frame(
+        &mut self,
+        link: LinkId,
+        input: &mut BytesMut,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(network) = self.links.network(link) else {
+            input.clear();
+            return false;
+        };
+        network.heard_at = now;
+        match Frame::take(input, network.frame_bytes_in) {
+            Ok(Some(frame)) => {
+                network.partial = None;
+                self.stats.frames_in += 1;
+                self.stats.bytes_in += frame.len() as u64;
+                self.handle_frame(link, frame, now, out);
+                self.close_doomed(now, out);
+                true
+            }
+            Ok(None) if cfg!(mutant = "tail_dropped") => {
                 input.clear();
-                return;
-            };
-            network.heard_at = now;
-            match Frame::take(input, network.frame_bytes_in) {
-                Ok(Some(frame)) => {
-                    network.partial = None;
-                    self.stats.frames_in += 1;
-                    self.stats.bytes_in += frame.len() as u64;
-                    self.handle_frame(link, frame, now, out);
-                    self.close_doomed(now, out);
-                }
-                Ok(None) if cfg!(mutant = "tail_dropped") => return input.clear(),
-                Ok(None) => return self.wait_for_rest(link, input.len(), now),
-                Err(error) => {
-                    let reason = CloseReason::Fault(code_of(error));
-                    self.close(link, reason, &error.to_string(), now, out);
-                }
+                false
+            }
+            Ok(None) => {
+                self.wait_for_rest(link, input.len(), now);
+                false
+            }
+            Err(error) => {
+                let reason = CloseReason::Fault(code_of(error));
+                self.close(link, reason, &error.to_string(), now, out);
+                true
             }
         }
     }

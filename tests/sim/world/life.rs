@@ -142,6 +142,7 @@ impl World {
             }
             self.spares.push(outputs);
         }
+        self.judge_suspects();
         let late = self.plan.faults.late_timers.0;
         let host = &mut self.hosts[at];
         let due = host.node.as_ref().and_then(Node::poll_timeout);
@@ -183,8 +184,11 @@ impl World {
                     self.tally.count_linked(-1, self.now);
                 }
             }
-            NodeEvent::ServiceDown { why: relay_core::ServiceDown::Expired, .. } => {
-                self.tally.mark("a lease expired");
+            NodeEvent::ServiceDown { why, service, .. } => {
+                self.exonerate(&service);
+                if why == relay_core::ServiceDown::Expired {
+                    self.tally.mark("a lease expired");
+                }
             }
             NodeEvent::RegistrationRefused { .. } => self.tally.mark("a registration was refused"),
             NodeEvent::StrayAnswer { .. } => self.tally.mark("an answer to nothing"),

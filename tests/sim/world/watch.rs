@@ -29,8 +29,7 @@ impl World {
         });
         let uid = uid_of(body).filter(|uid| (*uid as usize) < self.checker.calls.len());
         if !stands {
-            let text = format!("a call went to a node that does not offer {}", envelope.service);
-            self.checker.blame("S9", uid.unwrap_or(u32::MAX), &text);
+            self.suspects.push((envelope.service.into(), uid.unwrap_or(u32::MAX)));
         }
         let server = self.wires[wire].ends[0].host;
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
@@ -38,6 +37,19 @@ impl World {
             let record = &mut self.checker.calls[uid as usize];
             record.server = Some(server as u16);
             record.hostile |= hostile;
+        }
+    }
+
+    /// An offer ended in this same turn, after the call had gone there: then all was well.
+    pub(super) fn exonerate(&mut self, service: &str) {
+        self.suspects.retain(|(suspect, _)| suspect != service);
+    }
+
+    /// At the end of a turn, what is still suspected is guilty.
+    pub(super) fn judge_suspects(&mut self) {
+        for (service, uid) in std::mem::take(&mut self.suspects) {
+            let text = format!("a call went to a node that does not offer {service}");
+            self.checker.blame("S9", uid, &text);
         }
     }
 

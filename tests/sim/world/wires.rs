@@ -87,6 +87,7 @@ impl World {
             self.flushed(at, link, length);
         } else {
             lane.backlog.push_back(frame);
+            self.congested(joint.wire as usize);
         }
         self.watch_stranger(joint.wire as usize);
     }
@@ -113,7 +114,7 @@ impl World {
             let size = dice.between(1, chunk_max).min(bytes.len() as u64) as usize;
             lane.pieces.push_back((lane.last_at, Piece::Bytes(bytes.split_to(size))));
             if gaps > 0 && dice.happens(300_000) {
-                due = due.after(dice.about(mean / 4));
+                due = due.after(dice.about(mean / 4).min(mean));
                 gaps -= 1;
             }
         }
@@ -248,15 +249,27 @@ impl World {
         }
     }
 
+    /// Bytes wait because the way is full: what comes behind them is late without anyone's fault.
+    fn congested(&mut self, at: usize) {
+        for end in self.wires[at].ends {
+            if let Some(host) = self.hosts.get_mut(end.host).filter(|h| h.role != Role::Main) {
+                host.condition.troubled_at = host.condition.troubled_at.max(self.now);
+            }
+        }
+    }
+
     /// Moves what waited for room onto the way, and tells its sender.
     fn refill(&mut self, at: usize, side: usize) {
         let window = self.plan.network.window as usize;
         loop {
             let lane = &mut self.wires[at].lanes[side];
             let Some(frame) = lane.backlog.front() else { return };
-            if lane.in_flight > 0 && lane.in_flight + frame.len() > window {
+            let full = lane.in_flight > 0 && lane.in_flight + frame.len() > window;
+            self.congested(at);
+            if full {
                 return;
             }
+            let lane = &mut self.wires[at].lanes[side];
             let Some(frame) = lane.backlog.pop_front() else { return };
             let length = frame.len();
             self.launch(at, side, frame);
