@@ -45,7 +45,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "test",
         about: "unit tests, scenarios, properties, end-to-end tests, tidy",
-        needs: &[Tool::Nextest, Tool::Python],
+        needs: &[Tool::Nextest, Tool::Python, Tool::Chromium],
         commands: &[Invocation::new("cargo nextest run --workspace --locked")],
     },
     Step {

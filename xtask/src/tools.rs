@@ -16,6 +16,8 @@ pub(crate) enum Tool {
     Nextest,
     WasmTarget,
     Python,
+    /// Looks at the page of `relay sim`.
+    Chromium,
     /// Takes minutes to build, so it is used when it is here and never installed.
     Deny,
 }
@@ -34,15 +36,16 @@ impl Tool {
         if self.is_here() {
             return Ok(Found::Yes);
         }
-        let by_cargo_or_rustup = match self {
+        let line = match self {
             Self::Rustfmt => "rustup component add rustfmt",
             Self::Clippy => "rustup component add clippy",
             Self::WasmTarget => "rustup target add wasm32-unknown-unknown",
             Self::Nextest => "cargo install cargo-nextest --locked",
-            Self::Python => return install_python().map(|()| Found::Yes),
+            Self::Python => "apt-get install --yes --no-install-recommends python3",
+            Self::Chromium => "apt-get install --yes --no-install-recommends chromium",
             Self::Deny => return Ok(Found::Skip("`cargo install cargo-deny --locked` adds it")),
         };
-        install(Invocation::new(by_cargo_or_rustup))?;
+        install_by(line)?;
         if self.is_here() {
             Ok(Found::Yes)
         } else {
@@ -57,6 +60,7 @@ impl Tool {
             Self::Nextest => answers("cargo", &["nextest", "--version"]),
             Self::Deny => answers("cargo", &["deny", "--version"]),
             Self::Python => answers("python3", &["--version"]),
+            Self::Chromium => CHROMIUMS.iter().any(|name| answers(name, &["--version"])),
             Self::WasmTarget => has_standard_library("wasm32-unknown-unknown"),
         }
     }
@@ -114,16 +118,21 @@ fn install(command: Invocation) -> Result<(), String> {
     }
 }
 
-fn install_python() -> Result<(), String> {
-    if !answers("apt-get", &["--version"]) {
-        return Err(
-            "python3 is needed by the end-to-end tests: install it and try again".to_owned()
-        );
+/// Runs the line that gets a tool. Without apt-get, the tests' programs are for the user to install.
+fn install_by(line: &'static str) -> Result<(), String> {
+    if !line.starts_with("apt-get ") {
+        return install(Invocation::new(line));
     }
-    install(
-        Invocation::new("apt-get install --yes --no-install-recommends python3")
-            .env(&[("DEBIAN_FRONTEND", "noninteractive")]),
-    )
+    if !answers("apt-get", &["--version"]) {
+        let program = line.rsplit(' ').next().unwrap_or_default();
+        return Err(format!("the end-to-end tests need {program}: install it and try again"));
+    }
+    let command = Invocation::new(line).env(&[("DEBIAN_FRONTEND", "noninteractive")]);
+    // A fresh machine does not know yet which packages there are.
+    install(command).or_else(|_| {
+        install(Invocation::new("apt-get update"))?;
+        install(command)
+    })
 }
 
 /// Asks the compiler, not rustup: distributions ship targets too.
@@ -138,6 +147,9 @@ fn has_standard_library(target: &str) -> bool {
         output.status.success() && path.is_dir()
     })
 }
+
+/// The names under which Chromium is found; the test in shells/server looks for the same.
+const CHROMIUMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ pub mod call;
 pub mod demo;
 pub mod run;
 pub mod services;
+pub mod sim;
 
 use crate::cli::Failure;
 use std::future::Future;

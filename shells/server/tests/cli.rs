@@ -11,9 +11,16 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn each_command_explains_itself_with_examples() {
-    for line in
-        ["--help", "-h", "-help", "call --help", "services --help", "demo -h", "completions --help"]
-    {
+    for line in [
+        "--help",
+        "-h",
+        "-help",
+        "call --help",
+        "services --help",
+        "demo -h",
+        "sim --help",
+        "completions --help",
+    ] {
         let output = relay(&words(line));
         let text = stdout(&output);
         assert_eq!(output.status.code(), Some(0), "{line}");
@@ -79,7 +86,7 @@ fn completions_are_made_for_each_shell() {
         assert_eq!(output.status.code(), Some(0), "{shell}");
         let text = stdout(&output);
         assert!(text.contains("relay") && text.contains("node-type"), "{shell}");
-        assert!(text.contains("services") && text.contains("demo"), "{shell}");
+        assert!(["services", "demo", "sim"].iter().all(|name| text.contains(name)), "{shell}");
     }
     assert_eq!(relay(&["completions", "cmd"]).status.code(), Some(2));
 }

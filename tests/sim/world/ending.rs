@@ -196,7 +196,9 @@ impl World {
         match answer {
             Answer::Failed(error) => {
                 let since = *self.probing_since.get_or_insert(record.made_at);
-                let safe = error.executed == Executed::No;
+                // A link that has used up its labels is replaced, and with it goes what is on it.
+                let replaced = self.limits.labels_per_slot < u32::MAX;
+                let safe = error.executed == Executed::No || replaced;
                 if safe && self.now < since.after(PROBE_TIME_MAX) {
                     self.probes.push(step);
                     pause = PROBE_AGAIN;

@@ -195,6 +195,7 @@ impl World {
         let never = Instant::from_nanos(u64::MAX);
         (condition.sending_until, condition.receiving_until) = (never, never);
         (condition.asleep_until, condition.lost) = (condition.asleep_until.min(self.now), true);
+        self.wake_host(at);
     }
 }
 

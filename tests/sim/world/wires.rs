@@ -360,13 +360,22 @@ impl World {
 
     /// Input for a link that is gone: nothing may come of it (S14).
     pub(super) fn haunt(&mut self, at: usize) {
-        let Ghost { host, life, link, ref mut bytes } = self.ghosts[at];
-        let mut bytes = BytesMut::from(&std::mem::take(bytes)[..]);
+        let (host, life, link) = (self.ghosts[at].host, self.ghosts[at].life, self.ghosts[at].link);
         let local = self.local(host);
         let place = &mut self.hosts[host];
         if place.life != life || place.joint(link).is_some() {
             return;
         }
+        if place.condition.asleep_until > self.now {
+            return place.deferred.push(Event::Ghost { at: at as u32 });
+        }
+        // What is due anyway is not the ghost's doing.
+        if let Some(node) = &mut place.node {
+            node.handle_timeout(local, &mut place.out);
+            self.apply(host);
+        }
+        let mut bytes = BytesMut::from(&std::mem::take(&mut self.ghosts[at].bytes)[..]);
+        let place = &mut self.hosts[host];
         let Some(node) = &mut place.node else { return };
         let state = |node: &relay_core::Node| {
             let registered = node.control().registry().len();

@@ -31,6 +31,8 @@ pub enum Command {
     Call(CallArgs),
     /// List the services that a node knows
     Services(ServicesArgs),
+    /// Simulate a topology with its traffic and faults, and judge every call
+    Sim(SimArgs),
     /// Print the completion script of a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -172,6 +174,60 @@ pub struct DemoArgs {
     pub port: u16,
 }
 
+/// The flags of `relay sim`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = SIM_EXAMPLES)]
+pub struct SimArgs {
+    /// What to simulate (TOML); without a file the options describe it
+    pub file: Option<PathBuf>,
+    /// Main relays
+    #[arg(long, value_name = "M")]
+    pub mains: Option<u16>,
+    /// Home relays, shared among the Mains
+    #[arg(long, value_name = "H")]
+    pub homes: Option<u16>,
+    /// Hosts that only call
+    #[arg(long, value_name = "C")]
+    pub callers: Option<u16>,
+    /// Virtual minutes during which calls are made and faults happen
+    #[arg(long, value_name = "VIRTUAL")]
+    pub minutes: Option<f64>,
+    /// Share of the time that each Home and caller is down, cut off or asleep (0 to 0.9)
+    #[arg(long, value_name = "SHARE")]
+    pub faults: Option<f64>,
+    /// Decides everything that is left to chance
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Go on with the seeds N, N+1, … for so many seconds of real time
+    #[arg(long, value_name = "WALL", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: Option<u64>,
+    /// Worlds to run at the same time [default: one for each core]
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// Run each seed twice and compare the hashes of everything that happened
+    #[arg(long)]
+    pub verify_determinism: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where to write the page with the plots [default: NAME.html, after the name of FILE]
+    #[arg(long, value_name = "PATH", conflicts_with = "no_page")]
+    pub page: Option<PathBuf>,
+    /// Write no page
+    #[arg(long)]
+    pub no_page: bool,
+    /// Run a schedule that was written earlier
+    #[arg(long, value_name = "FILE", conflicts_with_all = WORLD_OPTIONS)]
+    pub replay: Option<PathBuf>,
+    /// Where to write the shortened schedule of a violation [default: sim-SEED.toml]
+    #[arg(long, value_name = "PATH")]
+    pub schedule: Option<PathBuf>,
+}
+
+/// A schedule holds all of these already.
+const WORLD_OPTIONS: [&str; 8] =
+    ["file", "mains", "homes", "callers", "minutes", "faults", "seed", "seconds"];
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   relay demo                                          a Main and two Homes to play with
@@ -205,6 +261,19 @@ const DEMO_EXAMPLES: &str = "\
 Examples:
   relay demo
   relay demo --port 9000";
+
+const SIM_EXAMPLES: &str = "\
+Examples:
+  relay sim examples/sim/chaos-1h.toml                one virtual hour; writes chaos-1h.html
+  relay sim --mains 1 --homes 20 --callers 12 --minutes 60 --faults 0.1 --seed 7 --json
+  relay sim examples/sim/laptop.toml --seconds 60     seed after seed on every core
+  relay sim --seed 7 --verify-determinism
+  relay sim --replay sim-7.toml                       a violation, shortened, once more
+
+An option overrides what FILE says; without either it is 1 Main, 3 Homes and 2 callers for one
+minute without faults. Every field of FILE is described in docs/simulator.md.
+Exit code 0: every promise was kept. 1: one was broken, or two runs of one seed differed.
+2: wrong command line or file.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
