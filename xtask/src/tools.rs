@@ -118,7 +118,7 @@ fn install(command: Invocation) -> Result<(), String> {
     }
 }
 
-/// Runs the line that gets a tool. Without apt-get, the tests' programs are for the user to install.
+/// Runs the line that gets a tool. Where there is no apt-get, programs are the user's to install.
 fn install_by(line: &'static str) -> Result<(), String> {
     if !line.starts_with("apt-get ") {
         return install(Invocation::new(line));

@@ -8,6 +8,7 @@ mod hunt;
 mod json;
 mod options;
 mod page;
+mod panics;
 mod progress;
 mod summary;
 mod words;
@@ -15,6 +16,7 @@ mod words;
 use crate::cli::{Failure, SimArgs, print};
 use hunt::Outcome;
 use options::Order;
+use panics::Quiet;
 use progress::Progress;
 use relay_sim::Schedule;
 use std::path::{Path, PathBuf};
@@ -52,7 +54,9 @@ fn shorten(order: &Order, outcome: &Outcome) -> Result<Option<PathBuf>, Failure>
     };
     let progress = Progress::new(order);
     let mut watch = |left: usize| progress.shortening(left);
+    let quiet = Quiet::new();
     let shortest = Schedule::shrink(&broken.plan, &broken.report, &mut watch);
+    drop(quiet);
     progress.clear();
     let Some(shortest) = shortest else { return Ok(None) };
     let path = order

@@ -3,10 +3,10 @@
 
 use super::figures::Total;
 use super::options::Order;
+use super::panics::{Quiet, caught};
 use super::progress::Progress;
 use relay_sim::{Plan, Report, Span, Verdict, World};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,6 +54,7 @@ impl Outcome {
 /// Runs what is asked for.
 pub(super) fn hunt(order: &Order, progress: &Progress) -> Outcome {
     let started = Instant::now();
+    let _quiet = Quiet::new();
     let is_pair = order.is_verified && order.hunt_for.is_none() && order.jobs > 1;
     let threads = match order.hunt_for {
         Some(_) => order.jobs,
@@ -146,16 +147,15 @@ impl Hunt<'_> {
     /// One run. That nothing panics is a promise, too.
     fn simulate(&self, plan: &Plan) -> Report {
         let mut reached = 0.0;
-        let run = || {
+        let run = caught(|| {
             let world = match &self.order.replay {
                 Some(schedule) => World::scheduled(schedule),
                 None => World::new(plan),
             };
             self.advance(world, &mut reached)
-        };
-        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        });
+        run.unwrap_or_else(|what| {
             let at = Span(plan.duration.0.mul_f64(reached));
-            let what = format!("the world panicked: {}", text_of(panic.as_ref()));
             let verdict = Verdict { oracle: "S13", uid: u32::MAX, at, what };
             let (seed, nodes) = (plan.seed, plan.nodes());
             Report { seed, nodes, verdicts: vec![verdict], ..Report::default() }
@@ -169,9 +169,4 @@ impl Hunt<'_> {
         }
         world.into_report()
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }

@@ -8,7 +8,7 @@ mod svg;
 use super::hunt::Outcome;
 use super::options::Order;
 use super::summary::{call, headline, told_in_words};
-use super::words::{bytes, count, number, percent, plural, span, time};
+use super::words::{availability, bytes, count, number, percent, plural, span, time};
 use relay_sim::{Histogram, Plan, Report};
 use serde_json::Value;
 use std::fmt::Write;
@@ -125,7 +125,7 @@ fn tiles(body: &mut String, outcome: &Outcome) {
     let report = &outcome.total.report;
     let calls = &report.calls;
     let tiles = [
-        ("availability", percent(report.availability()), failed(report)),
+        ("availability", availability(report), failed(report)),
         (
             "calls checked",
             count(report.calls_checked()),
@@ -280,11 +280,11 @@ fn counts(report: &Report) -> [Card; 4] {
     };
     [
         card(
-            Size::Tall,
+            if report.links.len() > FEW_LINKS { Size::Tall } else { Size::Half },
             "Messages by link",
             "Frames from host to host, the busiest first.",
             bars::plot("frames", "ok", links.collect()),
-            "Nothing was sent.",
+            "No frames were counted.",
         ),
         card(
             Size::Half,
@@ -366,6 +366,8 @@ fn table<const N: usize>(
 
 const STYLE: &str = include_str!("page/style.css");
 const LINKS_MAX: usize = 20;
+/// So many bars are no higher than the other cards.
+const FEW_LINKS: usize = 8;
 /// Rows of the table of links; a world of thousands of hosts stays a page that opens.
 const LINK_ROWS_MAX: usize = 1_000;
 

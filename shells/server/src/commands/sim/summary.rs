@@ -2,7 +2,7 @@
 
 use super::hunt::Outcome;
 use super::options::{Order, quoted};
-use super::words::{bytes, count, number, percent, plural, span, time};
+use super::words::{availability, bytes, count, number, plural, span, time};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use relay_sim::{Histogram, Report, Topology, Verdict};
 use std::cmp::Reverse;
@@ -127,7 +127,7 @@ fn figures(outcome: &Outcome) -> Vec<(&'static str, String)> {
         (
             "of them",
             format!(
-                "{} answered, {} failed, {} given up, {} lost with their caller, {} asked at the end",
+                "{} answered, {} failed, {} given up, {} lost with their caller, {} at the end",
                 count(calls.succeeded),
                 count(calls.failed),
                 count(calls.cancelled),
@@ -135,7 +135,7 @@ fn figures(outcome: &Outcome) -> Vec<(&'static str, String)> {
                 count(calls.made.saturating_sub(ended))
             ),
         ),
-        ("availability", percent(report.availability())),
+        ("availability", availability(report)),
         ("latency", percentiles(&report.latency)),
         ("recovery", percentiles(&report.recovery)),
         ("callers were told", told),
@@ -164,7 +164,7 @@ fn counted(header: &str, counts: &BTreeMap<&'static str, u64>) -> Table {
 
 fn links(report: &Report) -> Table {
     let mut table = table(["FROM", "TO", "FRAMES", "BYTES", "CONNECTIONS"]);
-    for link in report.links.iter().take(LINKS_MAX) {
+    for link in report.links.iter().filter(|link| link.frames > 0).take(LINKS_MAX) {
         table.add_row([
             link.from.clone(),
             link.to.clone(),

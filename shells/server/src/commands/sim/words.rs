@@ -1,5 +1,6 @@
 //! Numbers as people read them, on the terminal and on the page.
 
+use relay_sim::Report;
 use std::time::Duration;
 
 /// `12,345`.
@@ -74,6 +75,14 @@ pub(super) fn percent(share: f64) -> String {
     let thousandths = (share * 1e5 + 1e-6).floor() / 1e3;
     let text = format!("{thousandths:.3}");
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// The availability in percent, or a dash where nothing was asked for.
+pub(super) fn availability(report: &Report) -> String {
+    match report.calls.succeeded + report.calls.failed {
+        0 => String::from("-"),
+        _ => percent(report.availability()),
+    }
 }
 
 /// `1 Home`, `20 Homes`.

@@ -1,6 +1,6 @@
 //! What is drawn of a run: its course over the virtual time, and how times are distributed.
 
-use super::svg::{Anchor, Area, Canvas, Scale, Tick, ticks};
+use super::svg::{Anchor, Area, Canvas, MARGIN, Scale, Tick, ticks};
 use super::{count, number, percent, plural, span, time};
 use relay_sim::{Histogram, Moment};
 use std::time::Duration;
@@ -110,7 +110,7 @@ pub(super) fn distribution(what: &str, unit: &str, times: &Histogram) -> Option<
     let high = edge(last + 1);
     let share = |calls: u64| calls as f64 / times.len() as f64;
     let marks = ticks(bins.iter().map(|bin| share(bin.1) * 100.0).fold(0.0, f64::max), 0.0);
-    let plot = Area { left: 56.0, right: HALF - 14.0, top: 66.0, bottom: 246.0 };
+    let plot = Area { left: 56.0, right: HALF - MARGIN, top: 66.0, bottom: 246.0 };
     let x = Scale::logarithmic(low, high, (plot.left, plot.right));
     let y = Scale::linear(top_of(&marks), (plot.bottom, plot.top));
     let mut canvas = Canvas::new(&format!("distribution of the {what}"), HALF, 292.0);
@@ -157,7 +157,7 @@ impl Course {
         let (first, last) = (timeline.first()?, timeline.last()?);
         let part = timeline.get(1).map_or(last.at, |second| second.at - first.at);
         let part = part.max(Duration::from_millis(1));
-        let (left, right) = (56.0, width - 14.0);
+        let (left, right) = (56.0, width - MARGIN);
         let end = part.as_secs_f64() * timeline.len() as f64;
         let scale = Scale::linear(end, (left, right));
         Some(Self { scale, left, right, part, parts: timeline.len() })

@@ -101,7 +101,13 @@ impl Canvas {
         for tick in ticks {
             let x = scale.at(tick.value);
             self.line("axis", (x, plot.bottom), (x, plot.bottom + 5.0));
-            self.text("tick", (x, plot.bottom + 19.0), Anchor::Middle, &tick.label);
+            // A long label at the end would stand half outside of the picture.
+            let is_outside = x + 4.0 * tick.label.len() as f64 > plot.right + MARGIN;
+            let (anchor, x) = match is_outside {
+                true => (Anchor::End, plot.right + MARGIN),
+                false => (Anchor::Middle, x),
+            };
+            self.text("tick", (x, plot.bottom + 19.0), anchor, &tick.label);
         }
         let middle = f64::midpoint(plot.left, plot.right);
         self.text("unit", (middle, plot.bottom + 38.0), Anchor::Middle, unit);
@@ -179,6 +185,9 @@ pub(super) fn escape(text: &str) -> String {
     }
     out
 }
+
+/// Room to the right of a plot.
+pub(super) const MARGIN: f64 = 14.0;
 
 #[cfg(test)]
 mod tests {
