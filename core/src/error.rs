@@ -74,8 +74,8 @@ error_codes! {
     BadParams = 103, "BAD_PARAMS", -32602, 400, No, Never;
     /// A message is larger than the limit agreed for the link.
     TooLarge = 110, "TOO_LARGE", -32008, 413, No, Never;
-    /// The checksum does not fit the payload.
-    BadChecksum = 111, "BAD_CHECKSUM", -32600, 400, No, Safe;
+    /// The checksum does not fit the frame.
+    BadChecksum = 111, "BAD_CHECKSUM", -32600, 400, Unknown, Unsafe;
     /// The link ended or stalled inside a frame.
     Truncated = 112, "TRUNCATED", -32600, 400, No, Safe;
     /// A frame that is not allowed in this state or from this role.

@@ -9,7 +9,9 @@
 //!        8-11 kind, 12-15 TTL (forwards left; only requests and publishes have one)
 //! ```
 //!
-//! The checksum is CRC-32/ISO-HDLC over the payload. Hops patch id and TTL in place; they never
+//! The checksum is CRC-32/ISO-HDLC over the payload, xor the parity of the header: the exclusive or
+//! of its 32-bit words, counted from its end. Hops patch id and TTL in place and the checksum with
+//! them, by the bits that they changed: a header that was damaged before stays wrong. They never
 //! read, copy or checksum the payload again, so integrity holds from its writer to its reader.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -210,15 +212,14 @@ impl Frame {
         &self.bytes[HEADER_BYTES..self.bytes.len() - CHECKSUM_BYTES]
     }
 
-    /// Compares the checksum with the payload.
+    /// Compares the checksum with header and payload.
     ///
     /// # Errors
     /// [`FrameError::Checksum`] when they differ.
     pub fn verify(&self) -> Result<(), FrameError> {
-        let mut found = [0; CHECKSUM_BYTES];
-        found.copy_from_slice(&self.bytes[self.bytes.len() - CHECKSUM_BYTES..]);
+        let expected = crc32fast::hash(self.payload()) ^ parity(&self.bytes);
         // A fuzzer cannot guess checksums; what lies behind them must be reached all the same.
-        if cfg!(fuzzing) || u32::from_be_bytes(found) == crc32fast::hash(self.payload()) {
+        if cfg!(fuzzing) || self.checksum() == expected {
             Ok(())
         } else {
             Err(FrameError::Checksum)
@@ -228,13 +229,17 @@ impl Frame {
     /// Rewrites the label in place.
     #[inline]
     pub fn set_id(&mut self, id: u64) {
+        let changed = self.id() ^ id;
         self.bytes[6..HEADER_BYTES].copy_from_slice(&id.to_be_bytes());
+        self.patch_checksum((changed >> 32) as u32 ^ changed as u32);
     }
 
     /// Rewrites the forwards left in place (the low four bits of `ttl`).
     #[inline]
     pub fn set_ttl(&mut self, ttl: u8) {
-        self.bytes[4] = (self.bytes[4] & 0x0f) | (ttl << 4);
+        let changed = (self.ttl() ^ ttl) & 15;
+        self.bytes[4] ^= changed << 4;
+        self.patch_checksum(u32::from(changed) << 12);
     }
 
     /// Envelope and body, sharing the memory of the frame.
@@ -249,6 +254,19 @@ impl Frame {
     #[inline]
     pub fn freeze(self) -> Bytes {
         self.bytes.freeze()
+    }
+
+    fn checksum(&self) -> u32 {
+        self.bytes.last_chunk().map_or(0, |found| u32::from_be_bytes(*found))
+    }
+
+    /// Follows a change of the header by these bits of its parity.
+    #[inline]
+    fn patch_checksum(&mut self, changed: u32) {
+        let changed = if cfg!(mutant = "header_unprotected") { 0 } else { changed };
+        if let Some(checksum) = self.bytes.last_chunk_mut() {
+            *checksum = (u32::from_be_bytes(*checksum) ^ changed).to_be_bytes();
+        }
     }
 
     #[inline]
@@ -286,12 +304,30 @@ impl FrameWriter {
         out.put_u64(id);
         envelope(out);
         out.put_slice(body);
-        let checksum = crc32fast::hash(&out[HEADER_BYTES..]);
-        out.put_u32(checksum);
-        let length = u32::try_from(out.len() - LENGTH_BYTES).unwrap_or(u32::MAX);
+        let length = out.len() + CHECKSUM_BYTES - LENGTH_BYTES;
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
         out[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+        let checksum = crc32fast::hash(&out[HEADER_BYTES..]) ^ parity(out);
+        out.put_u32(checksum);
         Frame { bytes: out.split() }
     }
+}
+
+/// The exclusive or of the 32-bit words of the header, counted from its end: any wrong bits within a
+/// stretch of 32 change it.
+#[inline]
+fn parity(frame: &[u8]) -> u32 {
+    let Some(header) = frame.first_chunk::<HEADER_BYTES>() else { return 0 };
+    if cfg!(mutant = "header_unprotected") {
+        return 0;
+    }
+    let word = |at: usize| {
+        let mut word = [0; 4];
+        word.copy_from_slice(&header[at..at + 4]);
+        u32::from_be_bytes(word)
+    };
+    let first = u32::from(u16::from_be_bytes([header[0], header[1]]));
+    first ^ word(2) ^ word(6) ^ word(10)
 }
 
 fn check_flags(flags: u16, length: u32) -> Result<(), FrameError> {

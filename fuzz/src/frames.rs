@@ -62,7 +62,7 @@ fn checked(mut frame: Frame, input: &[u8]) -> Vec<u8> {
     frame.set_ttl(15 - ttl);
     assert_eq!((frame.id(), frame.ttl(), frame.kind()), (!id, 15 - ttl, kind));
     assert_eq!(frame.payload(), payload);
-    assert_eq!(frame.verify().is_ok(), is_intact, "a hop does not touch what is checked");
+    assert_eq!(frame.verify().is_ok(), is_intact, "a hop neither damages a frame nor mends it");
     frame.set_id(id);
     frame.set_ttl(ttl);
     let bytes = frame.freeze().to_vec();

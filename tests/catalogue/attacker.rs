@@ -86,14 +86,18 @@ impl Link {
 
     /// The next answer to a call, with its label.
     pub(crate) async fn answer(&mut self) -> (u64, Said) {
+        self.answer_or_end().await.expect("ended before the answer")
+    }
+
+    /// The next answer to a call, with its label; nothing when the link ends before.
+    pub(crate) async fn answer_or_end(&mut self) -> Option<(u64, Said)> {
         loop {
-            let frame = self.frame().await.expect("ended before the answer");
+            let frame = self.frame().await?;
             match frame.kind() {
-                Kind::Ping => {}
-                Kind::Response | Kind::Error => return (frame.id(), said(&frame)),
+                Kind::Ping | Kind::Control => {}
+                Kind::Response | Kind::Error => return Some((frame.id(), said(&frame))),
                 other @ (Kind::Handshake
                 | Kind::Pong
-                | Kind::Control
                 | Kind::Request
                 | Kind::Stream
                 | Kind::Credit
@@ -181,7 +185,12 @@ pub(crate) fn frame(kind: Kind, id: u64, payload: &[u8]) -> Vec<u8> {
 /// A frame with this flag word and a right checksum.
 pub(crate) fn frame_with_flags(flags: u16, id: u64, payload: &[u8]) -> Vec<u8> {
     let mut bytes = frame(Kind::Ping, id, payload);
-    bytes[4..6].copy_from_slice(&flags.to_be_bytes());
+    let end = bytes.len() - 4;
+    for (at, byte) in flags.to_be_bytes().into_iter().enumerate() {
+        // The flags are the low half of a word of the parity.
+        bytes[end + 2 + at] ^= bytes[4 + at] ^ byte;
+        bytes[4 + at] = byte;
+    }
     bytes
 }
 

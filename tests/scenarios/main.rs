@@ -2,5 +2,6 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod leases;
+mod regressions;
 mod seeds;
 mod two_shards;

@@ -142,10 +142,9 @@ impl Draw {
         }
         match rank.checked_sub(shared) {
             None => Service::Shared(rank as u16),
-            Some(home) => topology
-                .homes_of(main)
-                .nth(home as usize)
-                .map_or(Service::Nowhere, Service::Own),
+            Some(home) => {
+                topology.homes_of(main).nth(home as usize).map_or(Service::Nowhere, Service::Own)
+            }
         }
     }
 }

@@ -39,6 +39,6 @@ pub use report::{Calls, LinkTraffic, Moment, Report};
 pub use schedule::Schedule;
 pub use span::Span;
 pub use step::{
-    CallStep, Clog, ClockJump, Corrupt, HostStep, Inject, Lasting, Service, SlowReader, Step, Timed,
+    CallStep, ClockJump, Clog, Corrupt, HostStep, Inject, Lasting, Service, SlowReader, Step, Timed,
 };
 pub use world::{World, run};

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub(crate) struct Tally {
     pub(crate) events: u64,
     pub(crate) frames: u64,
+    pub(crate) largest_frame: u64,
     pub(crate) calls: Calls,
     pub(crate) errors: BTreeMap<&'static str, u64>,
     pub(crate) told: BTreeMap<&'static str, u64>,
@@ -47,10 +48,12 @@ pub(crate) struct Traffic {
 impl Tally {
     pub(crate) fn new(duration: Duration) -> Self {
         let each = duration / MOMENTS;
-        let part = |at| Part { moment: Moment { at: each * at, ..Moment::default() }, ..Part::default() };
+        let part =
+            |at| Part { moment: Moment { at: each * at, ..Moment::default() }, ..Part::default() };
         Self {
             events: 0,
             frames: 0,
+            largest_frame: 0,
             calls: Calls::default(),
             errors: BTreeMap::new(),
             told: BTreeMap::new(),

@@ -12,7 +12,7 @@ use crate::schedule::Schedule;
 use crate::step::Timed;
 use crate::tally::Tally;
 use bytes::Bytes;
-use relay_core::{Instant, LinkId, Limits, NodeId, Output, Role};
+use relay_core::{Instant, Limits, LinkId, NodeId, Output, Role};
 use std::time::Duration;
 
 mod calls;

@@ -88,13 +88,22 @@ fn f10_f11_f23_every_flag_word_is_accepted_or_refused_as_documented() {
 }
 
 #[test]
-fn f06_one_wrong_bit_anywhere_in_the_payload_is_seen() {
+fn f06_wrong_bits_anywhere_are_seen_even_behind_a_hop() {
     let bytes = frame(Kind::Request, 3, 4, b"payload of some length");
-    for bit in HEADER_BYTES * 8..bytes.len() * 8 {
-        let mut bad = bytes.clone();
-        bad[bit / 8] ^= 1 << (bit % 8);
-        let taken = take(&bad).expect("the header is untouched").expect("whole");
-        assert_eq!(taken.verify(), Err(FrameError::Checksum), "bit {bit}");
+    for first in 0..bytes.len() * 8 {
+        // One wrong bit, and two ends of a stretch of up to 32.
+        for last in first..(first + 32).min(bytes.len() * 8) {
+            let mut bad = bytes.clone();
+            bad[first / 8] ^= 1 << (7 - first % 8);
+            if last > first {
+                bad[last / 8] ^= 1 << (7 - last % 8);
+            }
+            let Ok(Some(mut taken)) = take(&bad) else { continue };
+            assert_eq!(taken.verify(), Err(FrameError::Checksum), "bits {first} and {last}");
+            taken.set_id(99 << 32 | 1);
+            taken.set_ttl(3);
+            assert_eq!(taken.verify(), Err(FrameError::Checksum), "bits {first} and {last}");
+        }
     }
 }
 

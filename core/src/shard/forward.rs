@@ -4,6 +4,7 @@ use super::choose::Loads;
 use super::timers::to_tick;
 use super::{End, Shard};
 use crate::calls::{LabelError, Onward, OutCall};
+use crate::close::CloseReason;
 use crate::error::{CallError, ErrorCode};
 use crate::frame::Frame;
 use crate::mail::{MailBody, MailTo};
@@ -30,12 +31,29 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let label = frame.id();
-        let planned = self.check_label(from, label).and_then(|()| self.plan(from, &frame, now));
+        let planned =
+            self.check_label(from, frame.id()).and_then(|()| self.plan(from, &frame, now));
         match planned {
             Ok(plan) => self.send_request(from, frame, &plan, now, out),
-            Err(error) => self.send_error(from, label, &error, now, out),
+            Err(error) => self.refuse_request(from, &frame, &error, now, out),
         }
+    }
+
+    /// Answers a request that goes nowhere, if it is what was sent. To tell a caller that a call did
+    /// not run, its label must be right: a frame that was damaged on the way ends the link instead.
+    #[cold]
+    fn refuse_request(
+        &mut self,
+        from: LinkId,
+        frame: &Frame,
+        error: &CallError,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        if self.links.is_network(from) && frame.verify().is_err() {
+            return self.doom(from, CloseReason::Fault(ErrorCode::BadChecksum));
+        }
+        self.send_error(from, frame.id(), error, now, out);
     }
 
     /// Takes a request that another shard has already planned for a link of this one.
@@ -166,13 +184,13 @@ impl Shard {
         let near = plan.target.shard == self.id;
         let over = if near { plan.target } else { self.links.sibling(plan.target.shard) };
         if let Err(error) = self.check_passage(from, over, &frame, plan) {
-            return self.send_error(from, label, &error, now, out);
+            return self.refuse_request(from, &frame, &error, now, out);
         }
         let call = OutCall { back: from, back_label: label, deadline: plan.deadline };
         let Some(link) = self.links.get_mut(over) else { return };
         let Some(onward) = link.outbound.insert(call, link.outbound_max) else {
             let error = self.error(ErrorCode::IdExhausted, "no label is left on the link");
-            return self.send_error(from, label, &error, now, out);
+            return self.refuse_request(from, &frame, &error, now, out);
         };
         let earlier = link.call_deadline.is_none_or(|earliest| plan.deadline < earliest);
         if earlier && !cfg!(mutant = "deadline_ignored") {

@@ -181,8 +181,7 @@ impl Links {
     /// Every link, the local application and other shards included.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.slots.iter().enumerate().filter_map(|(slot, entry)| {
-            let id =
-                LinkId { shard: self.shard, slot: slot as u32, generation: entry.generation };
+            let id = LinkId { shard: self.shard, slot: slot as u32, generation: entry.generation };
             entry.link.as_deref().map(|link| (id, link))
         })
     }
@@ -210,12 +209,7 @@ impl Links {
 }
 
 impl Link {
-    pub(crate) fn new(
-        end: End,
-        outbound_max: u32,
-        inbound_max: u32,
-        labels_per_slot: u32,
-    ) -> Self {
+    pub(crate) fn new(end: End, outbound_max: u32, inbound_max: u32, labels_per_slot: u32) -> Self {
         Self {
             end,
             outbound: Outbound::new(labels_per_slot),

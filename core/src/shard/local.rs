@@ -186,8 +186,9 @@ impl Shard {
         match IncomingCall::new(call, deadline, frame).filter(|_| intact) {
             Some(request) => out.push(Output::Deliver(Delivery::Request(request))),
             None => {
-                // Damaged on the way; nothing was handed to a handler.
-                let (code, executed) = (ErrorCode::BadChecksum, Executed::No);
+                // Damaged on the way. This call was not handed to a handler, but with its label
+                // damaged the answer may reach another one, of which nothing is known.
+                let (code, executed) = (ErrorCode::BadChecksum, Executed::Unknown);
                 self.reply(call, Reply::Failed { code, executed, message: "" }, now, out);
             }
         }

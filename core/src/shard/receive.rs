@@ -83,9 +83,17 @@ impl Shard {
             return self.close(link, CloseReason::Fault(ErrorCode::BadState), &text, now, out);
         }
         match kind {
-            Kind::Request | Kind::Response | Kind::Error | Kind::Cancel => {
+            Kind::Request | Kind::Response | Kind::Error => {
                 self.handle_call_frame(link, frame, now, out);
             }
+            // A cancel has no reader behind this one who would notice that it is for another call.
+            Kind::Cancel => match frame.verify() {
+                Ok(()) => self.handle_call_frame(link, frame, now, out),
+                Err(error) => {
+                    let reason = CloseReason::Fault(code_of(error));
+                    self.close(link, reason, "", now, out);
+                }
+            },
             Kind::Ping | Kind::Pong | Kind::Control => self.handle_small(link, &frame, now, out),
             Kind::Extension => {
                 self.stats.extensions_ignored += 1;

@@ -4,11 +4,9 @@ use super::{Draw, whole_micros};
 use crate::dice::Dice;
 use crate::plan::Plan;
 use crate::span::Span;
-use crate::step::{
-    Clog, ClockJump, Corrupt, HostStep, Inject, Lasting, Service, SlowReader, Step,
-};
+use crate::step::{ClockJump, Clog, Corrupt, HostStep, Inject, Lasting, Service, SlowReader, Step};
 use relay_core::frame::{FrameWriter, Kind};
-use relay_core::message::{ControlMessage, Texts};
+use relay_core::message::{ControlMessage, RequestEnvelope, Texts};
 use std::time::Duration;
 
 /// When the next fault of a kind comes.
@@ -28,7 +26,9 @@ impl FaultClock {
         let others = f64::from(topology.homes) + f64::from(topology.callers);
         let clock = |(kind, rate): (&'static str, f64)| {
             let hosts = match kind {
-                "crash" | "pause" | "clog" | "clock_jump" => others + f64::from(topology.mains) / 10.0,
+                "crash" | "pause" | "clog" | "clock_jump" => {
+                    others + f64::from(topology.mains) / 10.0
+                }
                 // They befall many hosts at once, a Main, or one host that is known to be bad.
                 "swizzle" | "partition" | "hostile" => 1.0,
                 "stranger" => f64::from(topology.mains),
@@ -93,7 +93,11 @@ impl Draw {
         let mains = if with_mains { u64::from(topology.mains) } else { 0 };
         // A Main weighs a tenth of the others.
         let drawn = self.dice.below(10 * others + mains);
-        if drawn < 10 * others { topology.mains + (drawn / 10) as u16 } else { (drawn - 10 * others) as u16 }
+        if drawn < 10 * others {
+            topology.mains + (drawn / 10) as u16
+        } else {
+            (drawn - 10 * others) as u16
+        }
     }
 
     fn draw_withdrawal(&mut self, at: u64, lasts: Span) {
@@ -164,7 +168,8 @@ impl Draw {
     fn draw_hostility(&mut self) -> Inject {
         let topology = self.plan.topology;
         let host = topology.home(topology.homes - 1);
-        let bytes = match self.dice.below(4) {
+        let bytes = match self.dice.below(5) {
+            4 => self.draw_flood(),
             0 => {
                 let length = self.dice.spread(1, 400) as usize;
                 self.random_bytes(length)
@@ -193,6 +198,29 @@ impl Draw {
         FrameWriter::default().write(Kind::Control, 0, 0, |_| {}, &payload).freeze().to_vec()
     }
 
+    /// More calls at once than anyone was granted, which nobody will answer.
+    fn draw_flood(&mut self) -> Vec<u8> {
+        let service = Service::Own(0).to_string();
+        let envelope = RequestEnvelope {
+            node: "",
+            service: &service,
+            method: "run",
+            deadline_ms: 20_000,
+            options: 0,
+            ttl: 10,
+            content: 0,
+            headers: Texts::default(),
+        };
+        let mut payload = postcard::to_allocvec(&envelope).unwrap_or_default();
+        payload.push(b'x');
+        let (mut writer, generation) = (FrameWriter::default(), self.dice.spread(1, 3));
+        let frames = (0..FLOOD).map(|index| {
+            let label = generation << 32 | index;
+            writer.write(Kind::Request, label, 10, |_| {}, &payload).freeze()
+        });
+        frames.collect::<Vec<_>>().concat()
+    }
+
     /// A whole frame with a label that may be in use and a payload without meaning.
     fn draw_frame(&mut self, kind: Kind, payload_max: u64) -> Vec<u8> {
         let length = self.dice.spread(0, payload_max) as usize;
@@ -207,6 +235,7 @@ impl Draw {
     }
 }
 
+const FLOOD: u64 = 40;
 /// Which ways a clog goes: sending, receiving.
 const WAYS: [(bool, bool); 3] = [(true, true), (true, false), (false, true)];
 /// No outage is longer than this many times the mean.

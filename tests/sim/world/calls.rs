@@ -73,9 +73,9 @@ impl World {
                 let (id, now) = (call.call, self.now);
                 let host = &mut self.hosts[at];
                 let Some(uid) = known else {
-                    // Made up by a hostile host: answered at once, with nothing.
+                    // Made up by a hostile host: answered at once, with nothing, or never.
                     let local = host.clock.local(now);
-                    if let Some(node) = &mut host.node {
+                    if let (Some(node), true) = (&mut host.node, body.is_empty()) {
                         node.reply(id, Reply::Result(b""), local, &mut host.out);
                     }
                     return;
@@ -167,6 +167,17 @@ impl World {
             Executed::Yes => "yes",
         };
         self.tally.failed(error.code.name(), told, self.now);
+        match error.code {
+            ErrorCode::Overloaded => {
+                self.tally.mark("a call was refused because a bound was reached")
+            }
+            ErrorCode::Deadline => self.tally.mark("a call ran out of time"),
+            ErrorCode::LinkLost => self.tally.mark("a link broke under a call"),
+            ErrorCode::Unavailable => {
+                self.tally.mark("a call came while its caller was not linked")
+            }
+            _ => {}
+        }
         let elsewhere = !self.is_reachable(step.from, step.service);
         if error.code == ErrorCode::NoSuchService && elsewhere {
             self.tally.failed_as_expected(self.now);

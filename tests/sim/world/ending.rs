@@ -153,11 +153,13 @@ impl World {
             }
             let sound = |home: &u16| self.is_sound(usize::from(topology.home(*home)));
             let homes: Vec<u16> = topology.homes_of(main).filter(sound).collect();
-            let shared = homes.iter().any(|h| !self.hosts[usize::from(topology.home(*h))].withdrawn);
+            let shared =
+                homes.iter().any(|h| !self.hosts[usize::from(topology.home(*h))].withdrawn);
             // A hostile Home at the same Main may offer the same names.
             let shared = if shared && !self.hostility { topology.shared_services } else { 0 };
             let own = if self.hostility { Vec::new() } else { homes };
-            let services = (0..shared).map(Service::Shared).chain(own.into_iter().map(Service::Own));
+            let services =
+                (0..shared).map(Service::Shared).chain(own.into_iter().map(Service::Own));
             probes.extend(services.map(|service| CallStep {
                 from,
                 service,

@@ -177,7 +177,8 @@ impl World {
             NodeEvent::LinkDown { reason, .. } => {
                 self.tally.mark(reason_mark(reason));
                 let host = &mut self.hosts[at];
-                let connected = host.node.as_ref().is_some_and(|node| node.control().is_connected());
+                let connected =
+                    host.node.as_ref().is_some_and(|node| node.control().is_connected());
                 let alone = host.role != Role::Main && !connected;
                 if alone && host.unlinked_since.is_none() {
                     host.unlinked_since = Some(self.now);

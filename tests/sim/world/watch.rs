@@ -57,6 +57,10 @@ impl World {
     pub(super) fn watch_stranger(&mut self, at: usize) {
         let wire = &self.wires[at];
         let [sent, got] = [wire.lanes[0].ledger.sent, wire.lanes[1].ledger.delivered];
+        if wire.ends[0].link.is_none() && sent > 0 {
+            self.tally.mark("a stranger was answered");
+        }
+        let wire = &self.wires[at];
         if !wire.authenticated && sent > got + UNEARNED_MAX {
             let text = format!("{sent} bytes went to a peer without a name that had sent {got}");
             self.checker.blame("S16", 0, &text);
@@ -82,6 +86,11 @@ impl World {
                 return self.checker.blame("S12", 0, &text);
             }
         };
+        let most = u64::from(self.limits.write_bytes_max) * 4 + 2 * self.tally.largest_frame;
+        if u64::from(usage.write_bytes) > most + GOODBYE_BYTES {
+            let text = format!("{} holds {} bytes for one link", host.name, usage.write_bytes);
+            self.checker.blame("S12", 0, &text);
+        }
         let joints = host.links.iter().flatten().count();
         if usage.links as usize != joints {
             let text = format!("{} has {} links over {joints} wires", host.name, usage.links);
@@ -99,7 +108,8 @@ impl World {
             self.checker.blame("S20", 0, &text);
         }
         if stats.bytes_in > seen.bytes_fed {
-            let text = format!("{} counts {} bytes in, fed {}", host.name, stats.bytes_in, seen.bytes_fed);
+            let text =
+                format!("{} counts {} bytes in, fed {}", host.name, stats.bytes_in, seen.bytes_fed);
             self.checker.blame("S20", 0, &text);
         }
     }
@@ -114,7 +124,10 @@ impl World {
             let rest = wire.state != WireState::Open
                 && wire.lanes.iter().any(|lane| lane.in_flight > 0 || !lane.pieces.is_empty());
             if rest || !wire.lanes.iter().all(crate::network::Lane::balances) {
-                let text = format!("bytes are lost on a wire: {:?}", wire.lanes.each_ref().map(|l| l.ledger));
+                let text = format!(
+                    "bytes are lost on a wire: {:?}",
+                    wire.lanes.each_ref().map(|l| l.ledger)
+                );
                 self.checker.blame("S20", 0, &text);
             }
             let ends = wire.ends.map(|end| end.host);
@@ -137,4 +150,6 @@ impl World {
 const REQUEST: u8 = Kind::Request as u8;
 /// What a Main may send to a stranger beyond what it got from him.
 const UNEARNED_MAX: u64 = 1_024;
+/// A link that is closed for its backlog still says so.
+const GOODBYE_BYTES: u64 = 1_024;
 const AUDIT_EVERY: Duration = Duration::from_secs(1);

@@ -62,6 +62,7 @@ impl World {
     pub(super) fn transmit(&mut self, at: usize, link: LinkId, frame: Bytes) {
         let length = frame.len();
         self.tally.frames += 1;
+        self.tally.largest_frame = self.tally.largest_frame.max(length as u64);
         self.note(length as u64);
         let seen = &mut self.hosts[at].seen;
         (seen.frames_out, seen.bytes_out) = (seen.frames_out + 1, seen.bytes_out + length as u64);
@@ -81,7 +82,8 @@ impl World {
             lane.ledger.dropped += length as u64;
             return self.flushed(at, link, length);
         }
-        let room = lane.backlog.is_empty() && lane.in_flight + length <= self.plan.network.window as usize;
+        let room =
+            lane.backlog.is_empty() && lane.in_flight + length <= self.plan.network.window as usize;
         if room || lane.in_flight == 0 {
             self.launch(joint.wire as usize, to, frame);
             self.flushed(at, link, length);
