@@ -9,10 +9,10 @@
 //!        8-11 kind, 12-15 TTL (forwards left; only requests and publishes have one)
 //! ```
 //!
-//! The checksum is CRC-32/ISO-HDLC over the payload, xor the parity of the header: the exclusive or
-//! of its 32-bit words, counted from its end. Hops patch id and TTL in place and the checksum with
-//! them, by the bits that they changed: a header that was damaged before stays wrong. They never
-//! read, copy or checksum the payload again, so integrity holds from its writer to its reader.
+//! The checksum is CRC-32/ISO-HDLC over the payload, xor the parity of the header: the exclusive
+//! or of its 32-bit words, counted from its end. Hops patch id and TTL in place and the checksum
+//! with them, by the bits that they changed: a header that was damaged before stays wrong. They
+//! never read, copy or checksum the payload again, so integrity holds from writer to reader.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use core::fmt;
@@ -313,8 +313,8 @@ impl FrameWriter {
     }
 }
 
-/// The exclusive or of the 32-bit words of the header, counted from its end: any wrong bits within a
-/// stretch of 32 change it.
+/// The exclusive or of the 32-bit words of the header, counted from its end: any wrong bits within
+/// a stretch of 32 change it.
 #[inline]
 fn parity(frame: &[u8]) -> u32 {
     let Some(header) = frame.first_chunk::<HEADER_BYTES>() else { return 0 };

@@ -13,7 +13,7 @@ mod input;
 #[cfg(feature = "gateway")]
 mod json_rpc;
 mod node;
-mod world;
+mod shards;
 
 pub use envelope::envelope;
 pub use frames::frame_decode;
@@ -21,6 +21,7 @@ pub use handshake::handshake;
 #[cfg(feature = "gateway")]
 pub use json_rpc::json_rpc;
 pub use node::node;
+pub use shards::shards;
 
 /// The name of a target and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("handshake", handshake),
     ("envelope", envelope),
     ("node", node),
+    ("shards", shards),
     #[cfg(feature = "gateway")]
     ("json_rpc", json_rpc),
 ];

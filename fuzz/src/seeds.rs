@@ -8,13 +8,16 @@ use std::{env, fs, path::Path};
 
 use crate::handshake::honest_messages;
 
+mod node;
+
 #[test]
 fn the_first_inputs_are_kept() {
     for (target, seeds) in [
         ("frame_decode", frames()),
         ("handshake", handshakes()),
         ("envelope", payloads()),
-        ("node", nodes()),
+        ("node", node::worlds()),
+        ("shards", shards()),
     ] {
         assert!((10..=40).contains(&seeds.len()), "{target}: {} first inputs", seeds.len());
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -143,7 +146,7 @@ const OFFER: [u8; 3] = [APPLICATION, 6, 0];
 const REPLY: [u8; 4] = [APPLICATION, 3, 0, 1];
 const END: [u8; 1] = [0];
 
-fn nodes() -> Seeds {
+fn shards() -> Seeds {
     let answer = [ANSWER, 0, 2, 1];
     let forwarded = [&HOME[..], &REGISTER, &END, &CALLER, &REQUEST, b"[]"].concat();
     let with = |steps: &[&[u8]]| [&[0][..], &forwarded, &steps.concat()].concat();

@@ -74,7 +74,7 @@ async fn requests_of_a_caller(world: &World) {
             }
         }
     }
-    assert!(answered >= 14 * 8 && closed > 100, "{answered} answered, {closed} links closed");
+    assert!(answered >= 14 * 8 && closed >= 32, "{answered} answered, {closed} links closed");
     link.is_alive().await;
 }
 

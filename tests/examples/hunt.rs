@@ -30,9 +30,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let verdict = &report.verdicts[0];
-    println!(
-        "{{\"seed\":{},\"seeds_tried\":{tried},\"wall_seconds\":{seconds:.1},\"oracle\":{:?},\"what\":{:?}}}",
-        report.seed, verdict.oracle, verdict.what
-    );
+    let found = format!("\"oracle\":{:?},\"what\":{:?}", verdict.oracle, verdict.what);
+    let effort = format!("\"seeds_tried\":{tried},\"wall_seconds\":{seconds:.1}");
+    println!("{{\"seed\":{},{effort},{found}}}", report.seed);
     ExitCode::FAILURE
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod leases;
+mod model;
 mod regressions;
 mod seeds;
 mod two_shards;

@@ -52,7 +52,7 @@ fn a_world_without_faults_answers_every_call_to_a_service_that_is_there() {
     for seed in 0..20 {
         let mut plan = Plan::swarm(seed);
         (plan.faults, plan.limits) = Default::default();
-        (plan.traffic.slow, plan.network.far) = (0.0, 0.0);
+        (plan.traffic.slow, plan.network) = (0.0, Default::default());
         plan.traffic.deadline_min = relay_sim::Span::seconds(2);
         plan.traffic.body_max = 500;
         let report = run(&plan);

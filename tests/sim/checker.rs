@@ -39,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) made_at: Instant,
     pub(crate) executions: u8,
     pub(crate) state: State,
+    /// Why it failed, if that is what its caller was told.
+    pub(crate) failure: Option<ErrorCode>,
     /// The host to which a Main sent the call last.
     pub(crate) server: Option<u16>,
     /// Made or served by a host that breaks the protocol: what it is told is its own affair.
@@ -75,6 +77,7 @@ impl Checker {
             made_at: self.now,
             executions: 0,
             state: State::Open,
+            failure: None,
             server: None,
             hostile,
             probe,
@@ -121,6 +124,9 @@ impl Checker {
             Answer::Result(_) | Answer::ApplicationError(_) => Executed::Yes,
             Answer::Failed(error) => error.executed,
         });
+        if let Answer::Failed(error) = answer {
+            record.failure = Some(error.code);
+        }
         if before != State::Open {
             self.blame("S1", uid, &format!("an answer came to a call that was {before:?}"));
         }

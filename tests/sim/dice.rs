@@ -23,7 +23,6 @@ impl Dice {
     }
 
     /// The next 64 random bits.
-    #[expect(clippy::should_implement_trait, reason = "a stream without end is no iterator")]
     pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         let mut z = self.0;

@@ -62,7 +62,7 @@ impl Shrinker<'_> {
 
     /// Ends the storm soon after the last step.
     fn shorten(&mut self) {
-        let last = self.schedule.steps.last().map_or(Span::default(), |timed| timed.at);
+        let last = self.schedule.steps.last().map_or_else(Span::default, |timed| timed.at);
         for rest in [1, 5, 20] {
             let duration = Span(last.0 + Duration::from_secs(rest));
             if duration < self.schedule.plan.duration {

@@ -19,11 +19,14 @@ mod calls;
 mod ending;
 mod host;
 mod life;
+mod outcomes;
 mod steps;
 mod watch;
 mod wires;
 
 use host::{Clock, Host};
+
+pub use outcomes::{CallEnd, CallOutcome};
 
 /// Hosts, connections between them, and one clock. Nothing in it depends on anything but the plan.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct World {
     /// What an honest host sent first, for those who replay it.
     overheard: Bytes,
     hostility: bool,
+    /// Things that happened at this very moment.
+    crowd: u32,
 }
 
 /// Where steps come from.
@@ -148,6 +153,7 @@ impl World {
             suspects: Vec::new(),
             overheard: Bytes::new(),
             hostility: false,
+            crowd: 0,
             hosts,
             plan,
         };
@@ -170,6 +176,11 @@ impl World {
             }
             let Some((at, event)) = self.queue.pop() else { return false };
             debug_assert!(at >= self.now, "time runs backwards");
+            self.crowd = if at == self.now { self.crowd + 1 } else { 0 };
+            if self.crowd > CROWD_MAX {
+                self.checker.blame("L7", 0, &format!("time stands still at {event:?}"));
+                return false;
+            }
             self.now = at;
             self.checker.set_now(at);
             self.tally.events += 1;
@@ -253,4 +264,6 @@ const CONNECTION: u64 = 5;
 const BOOT: u64 = 6;
 const CORE: u64 = 7;
 const BOOT_WITHIN: Duration = Duration::from_millis(200);
+/// More things than can happen at one moment, unless they keep each other going for ever.
+const CROWD_MAX: u32 = 1_000_000;
 const EVENTS_AT_ONCE: u32 = 4_096;

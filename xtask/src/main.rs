@@ -8,6 +8,7 @@ mod mutants;
 mod steps;
 mod test;
 mod tools;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,9 @@ enum Task {
     /// Plants bugs in the core, one after the other, and lets the simulator find each
     #[command(after_help = mutants::EXAMPLES)]
     Mutants(mutants::Arguments),
+    /// Runs seeds in debug, in release and on wasm32, which must give the same worlds
+    #[command(after_help = traces::EXAMPLES)]
+    Traces(traces::Arguments),
     /// Runs the benches
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) | Task::Ci(arguments) => test::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
+        Task::Traces(arguments) => traces::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::CargoFuzz(words) => fuzz::pass_on(words),
     };
@@ -66,5 +71,6 @@ Examples:
   cargo xtask test --only clippy   one of them
   cargo xtask test --list          their names
   cargo xtask fuzz --seconds 30    thirty seconds for each fuzz target
+  cargo xtask traces               the same seeds in every build, to be the same worlds
   cargo xtask mutants              planted bugs, each to be found by the simulator
   cargo xtask bench                the benches";

@@ -79,6 +79,12 @@ pub(crate) const STEPS: &[Step] = &[
         )],
     },
     Step {
+        name: "traces",
+        about: "200 seeds, each the same world two times in debug, in release and on wasm32",
+        needs: &[Tool::WasiTarget, Tool::Node],
+        commands: &[Invocation::new("cargo xtask traces --seeds 200")],
+    },
+    Step {
         name: "mutants",
         about: "planted bugs, each to be found by the simulator within ten minutes",
         needs: &[],

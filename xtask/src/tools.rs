@@ -15,6 +15,10 @@ pub(crate) enum Tool {
     Clippy,
     Nextest,
     WasmTarget,
+    /// For programs: the other target has no terminal.
+    WasiTarget,
+    /// Runs those programs.
+    Node,
     Python,
     /// Looks at the page of `relay sim`.
     Chromium,
@@ -40,6 +44,8 @@ impl Tool {
             Self::Rustfmt => "rustup component add rustfmt",
             Self::Clippy => "rustup component add clippy",
             Self::WasmTarget => "rustup target add wasm32-unknown-unknown",
+            Self::WasiTarget => "rustup target add wasm32-wasip1",
+            Self::Node => "apt-get install --yes --no-install-recommends nodejs",
             Self::Nextest => "cargo install cargo-nextest --locked",
             Self::Python => "apt-get install --yes --no-install-recommends python3",
             Self::Chromium => "apt-get install --yes --no-install-recommends chromium",
@@ -61,7 +67,9 @@ impl Tool {
             Self::Deny => answers("cargo", &["deny", "--version"]),
             Self::Python => answers("python3", &["--version"]),
             Self::Chromium => CHROMIUMS.iter().any(|name| answers(name, &["--version"])),
+            Self::Node => answers("node", &["--version"]),
             Self::WasmTarget => has_standard_library("wasm32-unknown-unknown"),
+            Self::WasiTarget => has_standard_library("wasm32-wasip1"),
         }
     }
 }
@@ -125,7 +133,7 @@ fn install_by(line: &'static str) -> Result<(), String> {
     }
     if !answers("apt-get", &["--version"]) {
         let program = line.rsplit(' ').next().unwrap_or_default();
-        return Err(format!("the end-to-end tests need {program}: install it and try again"));
+        return Err(format!("the checks need {program}: install it and try again"));
     }
     let command = Invocation::new(line).env(&[("DEBIAN_FRONTEND", "noninteractive")]);
     // A fresh machine does not know yet which packages there are.

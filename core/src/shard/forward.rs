@@ -39,8 +39,8 @@ impl Shard {
         }
     }
 
-    /// Answers a request that goes nowhere, if it is what was sent. To tell a caller that a call did
-    /// not run, its label must be right: a frame that was damaged on the way ends the link instead.
+    /// Answers a request that goes nowhere, if it is what was sent. To tell a caller that a call
+    /// did not run, its label must be right: a frame that was damaged on the way ends the link.
     #[cold]
     fn refuse_request(
         &mut self,

@@ -169,12 +169,12 @@ impl World {
         self.tally.failed(error.code.name(), told, self.now);
         match error.code {
             ErrorCode::Overloaded => {
-                self.tally.mark("a call was refused because a bound was reached")
+                self.tally.mark("a call was refused because a bound was reached");
             }
             ErrorCode::Deadline => self.tally.mark("a call ran out of time"),
             ErrorCode::LinkLost => self.tally.mark("a link broke under a call"),
             ErrorCode::Unavailable => {
-                self.tally.mark("a call came while its caller was not linked")
+                self.tally.mark("a call came while its caller was not linked");
             }
             _ => {}
         }

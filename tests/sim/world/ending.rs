@@ -253,6 +253,7 @@ impl World {
     /// What the run was like.
     #[must_use]
     pub fn into_report(mut self) -> Report {
+        self.count_traffic();
         let nodes = self.hosts.len() as u32;
         let verdicts = std::mem::take(&mut self.checker.verdicts);
         let names: Vec<String> = self.hosts.iter().map(|host| host.name.to_string()).collect();

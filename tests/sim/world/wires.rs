@@ -20,10 +20,7 @@ impl World {
             return self.queue.push(self.now.after(CONNECT_TIMEOUT), refused);
         }
         let (local, there) = (self.local(at), self.local(main));
-        let [host, peer] = match self.hosts.get_disjoint_mut([at, main]) {
-            Ok(both) => both,
-            Err(_) => return,
-        };
+        let Ok([host, peer]) = self.hosts.get_disjoint_mut([at, main]) else { return };
         let (Some(node), Some(acceptor)) = (&mut host.node, &mut peer.node) else {
             self.tally.mark("a connection was refused");
             return self.queue.push(self.now.after(REFUSED_AFTER), refused);

@@ -1,0 +1,268 @@
+//! One node of one or two shards, driven by steps read from the input: links that shake hands
+//! honestly and then send anything, connections that break, dials, local calls and services, time.
+
+use bytes::BytesMut;
+use relay_core::frame::{FrameWriter, Kind};
+use relay_core::message::{
+    ControlMessage, OPTION_IDEMPOTENT, RequestEnvelope, ResponseEnvelope, Status, Texts,
+};
+use relay_core::{Call, CloseReason, ErrorCode, Executed, Reply, Role};
+use serde::Serialize;
+use std::time::Duration;
+
+use crate::input::Input;
+use world::World;
+
+mod world;
+
+/// A node of one or two shards and the steps of everything around it.
+pub fn shards(data: &[u8]) {
+    let mut input = Input::new(data);
+    let first = input.byte();
+    let role = [Role::Main, Role::Home, Role::Main, Role::Caller][usize::from(first) % 4];
+    let mut world = World::new(role, 1 + u16::from(first & 4 != 0));
+    for _ in 0..STEPS_MAX {
+        if input.is_empty() {
+            break;
+        }
+        step(&mut world, &mut input);
+    }
+    world.finish();
+}
+
+fn step(world: &mut World, input: &mut Input<'_>) {
+    match STEPS[input.below(STEPS.len())] {
+        Step::Accept => world.accept(input.below(2) as u16),
+        Step::Meet => {
+            world.accept(input.below(2) as u16);
+            let peer = input.byte();
+            world.shake_hands(world.links.len().wrapping_sub(1), peer);
+        }
+        Step::Dial => world.dial(),
+        Step::Connect => {
+            let dial = input.below(world.dials.len());
+            let peer = input.byte();
+            world.connect(dial, input.below(2) as u16, peer);
+        }
+        Step::DialFails => {
+            let dial = input.below(world.dials.len());
+            world.fail_dial(dial);
+        }
+        Step::Undial => {
+            let dial = input.below(world.dials.len());
+            if let Some(dial) = world.dials.get(dial).copied() {
+                world.on_node(|node, now, out| {
+                    node.undial(dial, now, out);
+                });
+            }
+        }
+        Step::Frame => frame(world, input),
+        Step::Answer => answer(world, input),
+        Step::Bytes => {
+            let link = input.below(world.links.len());
+            let bytes = input.piece().to_vec();
+            world.receive(link, &bytes);
+        }
+        Step::Lose => {
+            let link = input.below(world.links.len());
+            world.lose(link);
+        }
+        Step::Flush => {
+            let link = input.below(world.links.len());
+            world.flush(link, u32::from(input.short()));
+        }
+        Step::Wait => {
+            let scale = [1, 1_000, 60_000][input.below(3)];
+            world.wait(Duration::from_millis(u64::from(input.byte()) * scale));
+        }
+        Step::UntilDue => world.until_due(),
+        Step::Application => application(world, input),
+        Step::Drain => world.on_node(|node, now, out| node.drain(now, out)),
+        Step::CloseAll => world.close_all(CloseReason::Shutdown),
+    }
+}
+
+/// A step of the application that holds the node.
+fn application(world: &mut World, input: &mut Input<'_>) {
+    match input.below(8) {
+        0..3 => {
+            let (target, body) = (input.byte(), input.byte());
+            let call = Call {
+                node: NODES[usize::from(target & 3)],
+                service: SERVICES[usize::from(target >> 2 & 3)],
+                method: "get",
+                body: &vec![b'7'; usize::from(body) * 4],
+                deadline: Duration::from_millis(u64::from(input.short())),
+                idempotent: target & 64 != 0,
+            };
+            world.call(u16::from(target >> 7), call);
+        }
+        3 | 4 => {
+            let (number, size) = (input.byte(), input.byte());
+            let body = vec![b'1'; usize::from(size) * 16];
+            let (code, executed) = (ErrorCode::BadResponse, Executed::Unknown);
+            world.reply(
+                usize::from(number >> 2),
+                match number & 3 {
+                    0 | 1 => Reply::Result(&body),
+                    2 => Reply::ApplicationError(&body),
+                    _ => Reply::Failed { code, executed, message: "no" },
+                },
+            );
+        }
+        5 => world.cancel(input.below(8)),
+        6 => {
+            let service = SERVICES[input.below(4)];
+            world.on_node(|node, now, out| {
+                let _ = node.register(service, &["get"], now, out);
+            });
+        }
+        _ => {
+            let service = SERVICES[input.below(4)];
+            world.on_node(|node, now, out| {
+                node.withdraw(service, now, out);
+            });
+        }
+    }
+}
+
+/// A frame with a right header, and often with a payload that says something.
+fn frame(world: &mut World, input: &mut Input<'_>) {
+    let link = input.below(world.links.len());
+    let kind = Kind::ALL[input.below(Kind::ALL.len())];
+    let (label, ttl) = (input.byte(), input.byte());
+    let mut payload = match kind {
+        Kind::Control => control(input),
+        Kind::Request => request(input),
+        Kind::Response => encoded(&ResponseEnvelope { status: Status::Result, content: 0 }),
+        Kind::Handshake
+        | Kind::Ping
+        | Kind::Pong
+        | Kind::Error
+        | Kind::Stream
+        | Kind::Credit
+        | Kind::Cancel
+        | Kind::Publish
+        | Kind::Extension => Vec::new(),
+    };
+    payload.extend_from_slice(input.piece());
+    let mut bytes = BytesMut::from(&written(kind, short_label(label), ttl, &payload)[..]);
+    if ttl & 0x10 != 0 {
+        let at = bytes.len() - 1 - usize::from(label) % bytes.len();
+        bytes[at] ^= ttl;
+    }
+    world.receive(link, &bytes);
+}
+
+fn request(input: &mut Input<'_>) -> Vec<u8> {
+    let (target, options, ttl) = (input.byte(), input.byte(), input.byte());
+    let mut space = Vec::new();
+    let headers = ["traceparent", "00-1-2-01"];
+    encoded(&RequestEnvelope {
+        node: NODES[usize::from(target & 3)],
+        service: SERVICES[usize::from(target >> 2 & 3)],
+        method: "get",
+        deadline_ms: u32::from(input.short()),
+        options: options & (OPTION_IDEMPOTENT | 2),
+        ttl: ttl % 16,
+        content: 0,
+        headers: if options & 4 == 0 { Texts::default() } else { Texts::pack(headers, &mut space) },
+    })
+}
+
+fn control(input: &mut Input<'_>) -> Vec<u8> {
+    let (what, ms) = (input.byte(), u32::from(input.short()));
+    let (service, code, message) = (SERVICES[usize::from(what >> 4 & 3)], 210, "taken");
+    let mut space = Vec::new();
+    let methods = ["get", "set", "add", "del"];
+    let methods = Texts::pack(&methods[..usize::from(what >> 6)], &mut space);
+    encoded(&match what % 6 {
+        0 => ControlMessage::Register { service, methods, ttl_ms: ms },
+        1 => ControlMessage::Registered { service },
+        2 => ControlMessage::Refused { service, code, message },
+        3 => ControlMessage::Withdraw { service },
+        4 => ControlMessage::Refresh,
+        _ => ControlMessage::Goodbye { code: ms as u16, message, reconnect_in_ms: ms },
+    })
+}
+
+/// A peer answers what it was asked, which a made-up label seldom hits.
+fn answer(world: &mut World, input: &mut Input<'_>) {
+    let (link, which) = (input.below(world.links.len()), input.byte());
+    let Some(asked) = world.links.get(link).map(|link| link.asked.clone()) else { return };
+    let Some(label) = asked.get(usize::from(which >> 2) % asked.len().max(1)).copied() else {
+        return;
+    };
+    let size = usize::from(input.byte()) * 32;
+    let (kind, mut payload) = match which & 3 {
+        0 => (Kind::Error, input.piece().to_vec()),
+        1 => (Kind::Response, encoded(&response(Status::ApplicationError))),
+        _ => (Kind::Response, encoded(&response(Status::Result))),
+    };
+    payload.resize(payload.len() + size, b'1');
+    world.receive(link, &written(kind, label, 0, &payload));
+}
+
+const fn response(status: Status) -> ResponseEnvelope {
+    ResponseEnvelope { status, content: 0 }
+}
+
+/// Few indices and few generations, so that labels meet.
+fn short_label(byte: u8) -> u64 {
+    u64::from(byte >> 4) << 32 | u64::from(byte & 15)
+}
+
+fn written(kind: Kind, id: u64, ttl: u8, payload: &[u8]) -> Vec<u8> {
+    FrameWriter::default().write(kind, id, ttl, |_| {}, payload).freeze().to_vec()
+}
+
+fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("writing does not fail")
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Accept,
+    Meet,
+    Dial,
+    Connect,
+    DialFails,
+    Undial,
+    Frame,
+    Answer,
+    Bytes,
+    Lose,
+    Flush,
+    Wait,
+    UntilDue,
+    Application,
+    Drain,
+    CloseAll,
+}
+
+/// What a byte chooses; the order is the meaning of the kept inputs, so new steps go to the end.
+const STEPS: [Step; 19] = [
+    Step::Accept,
+    Step::Meet,
+    Step::Dial,
+    Step::Connect,
+    Step::DialFails,
+    Step::Undial,
+    Step::Frame,
+    Step::Answer,
+    Step::Bytes,
+    Step::Lose,
+    Step::Flush,
+    Step::Wait,
+    Step::UntilDue,
+    Step::Application,
+    Step::Application,
+    Step::Application,
+    Step::Frame,
+    Step::Drain,
+    Step::CloseAll,
+];
+
+const NODES: [&str; 4] = ["", "peer-0", "peer-1", "here"];
+const SERVICES: [&str; 4] = ["a", "b", "c", "d"];
+const STEPS_MAX: usize = 64;
