@@ -133,12 +133,10 @@ fn problems(rows: &[Row]) -> Vec<String> {
     for Row { name, outcome } in rows {
         match outcome {
             Err(message) => problems.push(format!("{name}: {message}")),
-            Ok(Traces { lines, .. }) => match reference {
-                None => reference = Some((name, lines)),
-                Some((other, expected)) => {
-                    problems.extend(difference(other, expected, name, lines))
-                }
-            },
+            Ok(Traces { lines, .. }) => {
+                let (other, expected) = *reference.get_or_insert((name, lines));
+                problems.extend(difference(other, expected, name, lines));
+            }
         }
     }
     problems

@@ -48,7 +48,7 @@ fn faults() -> Vec<World> {
         ),
         ("reset", vec![slow(), fault(0, &[])], &["call", "reset"], LINK_BROKE),
         ("half_open", vec![slow(), fault(1, &[])], &["call", "half-open"], RAN_OUT),
-        ("crash", vec![slow(), fault(2, &[])], &["call", "crash"], ""),
+        ("crash", vec![slow(), fault(2, &[])], &["call", "crash"], LINK_BROKE),
         (
             "crash_of_the_main",
             vec![slow(), vec![SOON, FAULT, 0, 2, 100]],
@@ -60,7 +60,7 @@ fn faults() -> Vec<World> {
         ("slow_reader", vec![fault(5, &[1]), slow()], &["slow reader", "call"], ""),
         (
             "corrupt",
-            vec![vec![SOON, CORRUPT, 1, 1, 0, 200], slow()],
+            vec![vec![SOON, CORRUPT, 1, 1, 0, 200], call(CALLER, &[OWN_0])],
             &["corrupt", "call"],
             "a bit was changed",
         ),
@@ -68,7 +68,7 @@ fn faults() -> Vec<World> {
             "clock_jump",
             vec![vec![SOON, CLOCK_JUMP, 1, 100], fault(0, &[])],
             &["clock jump", "reset"],
-            "",
+            "a link was closed by its peer",
         ),
         (
             "withdrawn_and_back",
@@ -89,25 +89,25 @@ fn hostile_homes() -> Vec<World> {
             "takes_the_service_of_another",
             vec![inject(HOME, &[takes_all()]), call(CALLER, &[OWN_1, 0, 4, 4, 250])],
             &["inject", "call"],
-            "",
+            "a lease expired",
         ),
         (
             "answers_at_once_and_again",
             vec![call(CALLER, &[OWN_0, 0, 4, 4, 250, 50]), inject(HOME, &[lies(), lies()])],
             &["call", "inject"],
-            "",
+            STRAY,
         ),
         (
             "answers_what_nobody_asked",
             vec![inject(HOME, &[whole(RESPONSE, 0x3f, 0, &[0, 0])])],
             &["inject"],
-            "",
+            STRAY,
         ),
         (
             "denies_that_it_runs",
             vec![call(CALLER, &[OWN_0, 0, 4, 4, 250, 50]), inject(HOME, &[refuses()])],
             &["call", "inject"],
-            "",
+            STRAY,
         ),
         (
             "says_goodbye_and_goes_on",
@@ -140,12 +140,12 @@ fn hostile_callers() -> Vec<World> {
     let request = |label| whole(REQUEST, label, 10, &asked(OWN_0));
     let raw = [&[RAW, 5][..], b"noise"].concat();
     vec![
-        ("asks_and_leaves", vec![inject(CALLER, &[request(GENERATION_1)])], &["inject"], ""),
+        ("asks_and_leaves", vec![inject(CALLER, &[request(GENERATION_1)])], &["inject"], STRAY),
         (
             "asks_twice_with_one_label",
             vec![inject(CALLER, &[request(GENERATION_1), request(GENERATION_1)])],
             &["inject"],
-            "",
+            STRAY,
         ),
         (
             "asks_and_gives_up",
@@ -157,7 +157,7 @@ fn hostile_callers() -> Vec<World> {
             "floods",
             vec![inject(CALLER, &[[&[FLOOD][..], &asked(OWN_0), &[GENERATION_1, 31]].concat()])],
             &["inject"],
-            "",
+            STRAY,
         ),
         (
             "registers_without_leave",
@@ -173,20 +173,20 @@ fn hostile_callers() -> Vec<World> {
                 inject(HOME, &[whole(PING, 0, 0, &[]), whole(EXTENSION, 7, 0, &[])]),
             ],
             &["inject", "inject", "inject"],
-            "",
+            BROKEN,
         ),
         ("noise", vec![inject(CALLER, &[raw]), call(CALLER, &[])], &["inject", "call"], BROKEN),
         (
             "damaged",
             vec![inject(CALLER, &[changed(DAMAGED, &asked(OWN_0), &[20, 0xff])])],
             &["inject"],
-            "",
+            BROKEN,
         ),
         (
             "cut",
             vec![inject(CALLER, &[changed(CUT, &asked(OWN_0), &[20])]), call(CALLER, &[])],
             &["inject", "call"],
-            "",
+            BROKEN,
         ),
     ]
 }
@@ -209,7 +209,12 @@ fn strangers() -> Vec<World> {
             &["stranger"],
             "a handshake failed",
         ),
-        ("stranger_makes_noise", vec![stranger(&[0, RAW, 3, 0xff, 0xff, 0xff])], &["stranger"], ""),
+        (
+            "stranger_makes_noise",
+            vec![stranger(&[0, RAW, 3, 0xff, 0xff, 0xff])],
+            &["stranger"],
+            "a handshake failed",
+        ),
     ]
 }
 
@@ -287,4 +292,5 @@ const GENERATION_1: u8 = 0x20;
 const ANSWERED: &str = "a stranger was answered";
 const BROKEN: &str = "a link ended for a broken protocol";
 const LINK_BROKE: &str = "a link broke under a call";
+const STRAY: &str = "an answer to nothing";
 const RAN_OUT: &str = "a call ran out of time";
