@@ -74,6 +74,7 @@ fn the_same_seed_gives_the_same_trace() {
 /// Shows what broke, and the shortest way there that was found.
 fn fail(report: &Report) -> ! {
     let plan = Plan::swarm(report.seed);
+    eprintln!("seed {}: {:#?}\nshortening it…", report.seed, report.verdicts.first());
     let schedule = Schedule::shrink(&plan, report, &mut |_| {});
     let text = schedule.map_or_else(|| "it cannot be repeated".into(), |found| found.write());
     panic!(

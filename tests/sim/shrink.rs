@@ -21,7 +21,7 @@ impl Schedule {
         let oracle = report.verdicts.first()?.oracle;
         let steps = recorded(plan);
         let schedule = Self { finding: String::new(), plan: plan.clone(), steps };
-        let mut shrinker = Shrinker { schedule, oracle, runs: 0, watch };
+        let mut shrinker = Shrinker { schedule, oracle, events: 0, watch };
         if !shrinker.try_out(shrinker.schedule.clone()) {
             return None;
         }
@@ -30,7 +30,7 @@ impl Schedule {
             shrinker.shorten();
             shrinker.leave_out_steps();
             shrinker.simplify();
-            if shrinker.schedule == before || shrinker.runs >= RUNS_MAX {
+            if shrinker.schedule == before || shrinker.events >= EVENTS_MAX {
                 return Some(shrinker.schedule);
             }
         }
@@ -40,18 +40,20 @@ impl Schedule {
 struct Shrinker<'a> {
     schedule: Schedule,
     oracle: &'static str,
-    runs: u32,
+    /// Events simulated so far, which is the time it took.
+    events: u64,
     watch: &'a mut dyn FnMut(usize),
 }
 
 impl Shrinker<'_> {
     /// Takes the candidate if the same oracle objects to it.
     fn try_out(&mut self, mut candidate: Schedule) -> bool {
-        if self.runs >= RUNS_MAX || candidate.plan.validate().is_err() {
+        if self.events >= EVENTS_MAX || candidate.plan.validate().is_err() {
             return false;
         }
-        self.runs += 1;
         let report = candidate.run();
+        // A run that panicked does not know how far it came.
+        self.events += report.events.max(1_000);
         let verdict = report.verdicts.iter().find(|verdict| verdict.oracle == self.oracle);
         let Some(verdict) = verdict else { return false };
         candidate.finding = format!("{} after {}: {}", verdict.oracle, verdict.at, verdict.what);
@@ -143,4 +145,5 @@ fn recorded(plan: &Plan) -> Vec<Timed> {
     world.take_recorded()
 }
 
-const RUNS_MAX: u32 = 3_000;
+/// Enough for thousands of small worlds, and about half a minute without optimisation.
+const EVENTS_MAX: u64 = 20_000_000;

@@ -134,8 +134,11 @@ impl World {
         let roles = mains.chain(homes).chain(callers);
         let hosts: Vec<Host> = roles.filter_map(|(role, name)| host(role, name)).collect();
         let end = Instant::ZERO.after(plan.duration.0);
+        let mut limits = plan.limits.limits();
+        // Nobody may answer what a hostile host asks for; it must end before the world does.
+        limits.deadline_max = plan.traffic.deadline_max.0.max(DEADLINE_MAX);
         let mut world = Self {
-            limits: plan.limits.limits(),
+            limits,
             now: Instant::ZERO,
             queue: Queue::default(),
             wires: Vec::new(),
@@ -266,4 +269,6 @@ const CORE: u64 = 7;
 const BOOT_WITHIN: Duration = Duration::from_millis(200);
 /// More things than can happen at one moment, unless they keep each other going for ever.
 const CROWD_MAX: u32 = 1_000_000;
+/// A world goes on for longer than this after its storm.
+const DEADLINE_MAX: Duration = Duration::from_mins(1);
 const EVENTS_AT_ONCE: u32 = 4_096;

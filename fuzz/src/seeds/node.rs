@@ -139,6 +139,8 @@ fn hostile_homes() -> Vec<World> {
 fn hostile_callers() -> Vec<World> {
     let request = |label| whole(REQUEST, label, 10, &asked(OWN_0));
     let raw = [&[RAW, 5][..], b"noise"].concat();
+    let long = b"\x00\x09service-0\x03run\xc0\xcf\x24\x00\x0a\x00\x00x";
+    let made_up = [&[WHOLE, REQUEST, GENERATION_1, 0xca, long.len() as u8][..], long].concat();
     vec![
         ("asks_and_leaves", vec![inject(CALLER, &[request(GENERATION_1)])], &["inject"], STRAY),
         (
@@ -174,6 +176,13 @@ fn hostile_callers() -> Vec<World> {
             ],
             &["inject", "inject", "inject"],
             BROKEN,
+        ),
+        (
+            // Ten minutes, and nobody will answer.
+            "asks_for_too_long",
+            vec![inject(CALLER, &[made_up])],
+            &["inject"],
+            "",
         ),
         ("noise", vec![inject(CALLER, &[raw]), call(CALLER, &[])], &["inject", "call"], BROKEN),
         (
