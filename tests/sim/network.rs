@@ -5,6 +5,10 @@ use bytes::{Bytes, BytesMut};
 use relay_core::{Instant, LinkId};
 use std::collections::VecDeque;
 
+/// The host of a stranger: none of the world's. The same number on every platform, because chance
+/// depends on it.
+pub(crate) const NOBODY: usize = u32::MAX as usize;
+
 /// One end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct End {

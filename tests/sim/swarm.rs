@@ -16,8 +16,13 @@ impl Plan {
             callers: dice.between(1, 4) as u16,
             shared_services: dice.between(0, 2) as u16,
         };
-        let network = draw_network(dice);
+        let mut network = draw_network(dice);
         let mut traffic = draw_traffic(dice);
+        if network.far > 0.0 || network.delay_mean >= Span::millis(30) {
+            // Over a long way little fits into a small window, and what is asked for must fit: a
+            // way that is full for good proves nothing about those who use it.
+            network.window = if traffic.body_max > 4_000 { 1 << 20 } else { 256 << 10 };
+        }
         if network.chunk_max < 100 {
             // Each piece is an event; what matters is that frames are cut everywhere.
             traffic.body_max = traffic.body_max.min(300);
@@ -99,7 +104,7 @@ fn draw_faults(dice: &mut Dice) -> Faults {
         swizzle: maybe(COMMON, 4),
         partition: maybe(COMMON, 4),
         slow_reader: maybe(COMMON, 4),
-        corrupt: maybe(RARE, 20),
+        corrupt: maybe(RARE, 400),
         clock_jump: maybe(RARE, 4),
         withdraw: maybe(COMMON, 4),
         stranger: maybe(RARE, 30),

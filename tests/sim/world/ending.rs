@@ -47,7 +47,7 @@ impl World {
         let limits = &self.limits;
         let find_out = limits.idle_timeout + limits.reconnect_max + limits.handshake_timeout * 2;
         let deadlines = self.plan.traffic.deadline_max.0 + Duration::from_secs(1);
-        let travel = self.mean_delay([0, usize::MAX]).max(FAR_DELAY) * DELAY_MAX * 8;
+        let travel = self.mean_delay([0, 0]).max(FAR_DELAY) * DELAY_MAX * 8;
         find_out.max(deadlines) + travel
     }
 
@@ -202,7 +202,8 @@ impl World {
                 // A link that has used up its labels is replaced, and with it goes what is on it.
                 let replaced = self.limits.labels_per_slot < u32::MAX;
                 let safe = error.executed == Executed::No || replaced;
-                if safe && self.now < since.after(PROBE_TIME_MAX) {
+                let handshake = if replaced { self.longest_way() * 8 } else { Duration::ZERO };
+                if safe && self.now < since.after(PROBE_TIME_MAX + handshake) {
                     self.probes.push(step);
                     pause = PROBE_AGAIN;
                 } else {

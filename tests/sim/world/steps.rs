@@ -1,7 +1,7 @@
 //! What each step from outside does.
 
 use super::World;
-use crate::network::End;
+use crate::network::{End, NOBODY};
 use crate::queue::Event;
 use crate::step::{Clog, HostStep, Inject, Lasting, SlowReader, Step};
 use bytes::Bytes;
@@ -137,7 +137,7 @@ impl World {
             return;
         };
         let life = host.life;
-        let nobody = End { host: usize::MAX, life: 0, link: None };
+        let nobody = End { host: NOBODY, life: 0, link: None };
         let wire = self.add_wire([nobody, End { host: main, life, link: Some(link) }]);
         let bytes = match inject.bytes.len() {
             0 => self.overheard.clone(),

@@ -60,7 +60,9 @@ impl World {
         let length = frame.len();
         self.tally.frames += 1;
         self.tally.largest_frame = self.tally.largest_frame.max(length as u64);
-        self.note(length as u64);
+        // The checksum at its end stands for all that is in the frame.
+        let checksum = frame.last_chunk().map_or(0, |last| u32::from_be_bytes(*last));
+        self.note(u64::from(checksum) << 32 | length as u64);
         let seen = &mut self.hosts[at].seen;
         (seen.frames_out, seen.bytes_out) = (seen.frames_out + 1, seen.bytes_out + length as u64);
         let Some(joint) = self.hosts[at].joint(link) else {

@@ -59,6 +59,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         oracles: &["S2", "S12"],
     },
     Mutant {
+        name: "header_unprotected",
+        about: "the checksum covers the payload and not the header",
+        oracles: &["S3", "S5", "S6", "S1"],
+    },
+    Mutant {
         name: "cancel_leaks",
         about: "a call that nobody waits for keeps its entry and its label",
         oracles: &["S12"],
