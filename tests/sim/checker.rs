@@ -14,8 +14,8 @@ use std::time::Duration;
 pub struct Verdict {
     /// The oracle.
     pub oracle: &'static str,
-    /// The call, by the number that its body carries.
-    pub uid: u32,
+    /// The call it is about, by the number that its body carries.
+    pub uid: Option<u32>,
     /// Virtual time of the discovery.
     pub at: Span,
     /// What happened.
@@ -96,8 +96,7 @@ impl Checker {
         });
         let Some(uid) = right else {
             if !hostility {
-                let uid = known.unwrap_or(u32::MAX);
-                self.blame("S3", uid, "the call that arrived is not a call that was made");
+                self.blame("S3", known, "the call that arrived is not a call that was made");
             }
             return None;
         };
@@ -108,10 +107,10 @@ impl Checker {
             return Some(uid);
         }
         if executions > 1 {
-            self.blame("S4", uid, "it ran twice");
+            self.blame("S4", Some(uid), "it ran twice");
         }
         if state == State::Answered(Executed::No) {
-            self.blame("S5", uid, "it ran after its caller was told that it had not");
+            self.blame("S5", Some(uid), "it ran after its caller was told that it had not");
         }
         Some(uid)
     }
@@ -128,37 +127,37 @@ impl Checker {
             record.failure = Some(error.code);
         }
         if before != State::Open {
-            self.blame("S1", uid, &format!("an answer came to a call that was {before:?}"));
+            self.blame("S1", Some(uid), &format!("an answer came to a call that was {before:?}"));
         }
         if self.now > latest {
             let late = Span(self.now.since(latest));
-            self.blame("S2", uid, &format!("the answer came {late} after the latest time"));
+            self.blame("S2", Some(uid), &format!("the answer came {late} after the latest time"));
         }
         if hostile {
             return;
         }
         match answer {
             Answer::Result(body) if body[..] != self.answer(uid)[..] => {
-                self.blame("S3", uid, "the answer belongs to another call or was changed");
+                self.blame("S3", Some(uid), "the answer belongs to another call or was changed");
             }
             Answer::Result(_) if executions != 1 => {
-                self.blame("S6", uid, &format!("a result of {executions} runs"));
+                self.blame("S6", Some(uid), &format!("a result of {executions} runs"));
             }
             Answer::Result(_) => {}
-            Answer::ApplicationError(_) => self.blame("S3", uid, "no handler answers so"),
+            Answer::ApplicationError(_) => self.blame("S3", Some(uid), "no handler answers so"),
             Answer::Failed(error) => self.judge_error(uid, error, executions),
         }
     }
 
     fn judge_error(&mut self, uid: u32, error: &CallError, executions: u8) {
         if error.executed == Executed::No && executions > 0 {
-            self.blame("S5", uid, &format!("told '{error}', but it ran"));
+            self.blame("S5", Some(uid), &format!("told '{error}', but it ran"));
         }
         if error.executed == Executed::Yes && executions == 0 {
-            self.blame("S6", uid, &format!("told '{error}', but it never ran"));
+            self.blame("S6", Some(uid), &format!("told '{error}', but it never ran"));
         }
         if error.code == ErrorCode::Internal {
-            self.blame("S13", uid, &format!("told '{error}'"));
+            self.blame("S13", Some(uid), &format!("told '{error}'"));
         }
     }
 
@@ -188,7 +187,7 @@ impl Checker {
         if let State::Cancelled(at) = self.calls[uid as usize].state
             && self.now > at.after(allowed)
         {
-            self.blame("L10", uid, "its handler ran on after the caller had given up");
+            self.blame("L10", Some(uid), "its handler ran on after the caller had given up");
         }
     }
 
@@ -197,11 +196,11 @@ impl Checker {
         let open = self.calls.iter().enumerate().filter(|(_, call)| call.state == State::Open);
         let open: Vec<u32> = open.map(|(uid, _)| uid as u32).collect();
         for uid in open {
-            self.blame("S1", uid, "it was never answered");
+            self.blame("S1", Some(uid), "it was never answered");
         }
     }
 
-    pub(crate) fn blame(&mut self, oracle: &'static str, uid: u32, what: &str) {
+    pub(crate) fn blame(&mut self, oracle: &'static str, uid: Option<u32>, what: &str) {
         // One broken promise often breaks thousands of others; the first ones tell why.
         if self.verdicts.len() < VERDICTS_MAX {
             let at = Span(self.now.since(Instant::ZERO));

@@ -32,7 +32,7 @@ fn finish(seed: u64, mut world: World) -> Report {
         Ok(()) => world.into_report(),
         Err(panic) => {
             let at = Span(world.now_since_start());
-            let verdict = Verdict { oracle: "S13", uid: u32::MAX, at, what: text_of(&*panic) };
+            let verdict = Verdict { oracle: "S13", uid: None, at, what: text_of(&*panic) };
             Report { seed, verdicts: vec![verdict], ..Report::default() }
         }
     }

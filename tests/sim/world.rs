@@ -50,7 +50,7 @@ pub struct World {
     dice: Dice,
     spares: Vec<Vec<Output>>,
     /// Calls that went to a node whose offer is not there any more, by service.
-    suspects: Vec<(String, u32)>,
+    suspects: Vec<(String, Option<u32>)>,
     /// What an honest host sent first, for those who replay it.
     overheard: Bytes,
     hostility: bool,
@@ -181,7 +181,7 @@ impl World {
             debug_assert!(at >= self.now, "time runs backwards");
             self.crowd = if at == self.now { self.crowd + 1 } else { 0 };
             if self.crowd > CROWD_MAX {
-                self.checker.blame("L7", 0, &format!("time stands still at {event:?}"));
+                self.checker.blame("L7", None, &format!("time stands still at {event:?}"));
                 return false;
             }
             self.now = at;

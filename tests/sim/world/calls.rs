@@ -96,7 +96,7 @@ impl World {
             }
             Delivery::Answer { call, answer } => match self.hosts[at].take_waiting(call) {
                 Some(uid) => self.answered(at, uid, &answer),
-                None => self.checker.blame("S1", u32::MAX, "an answer to no call"),
+                None => self.checker.blame("S1", None, "an answer to no call"),
             },
         }
     }

@@ -99,7 +99,7 @@ impl World {
             let connected = host.node.as_ref().is_some_and(|node| node.control().is_connected());
             if host.node.is_none() || (host.role != Role::Main && !connected) {
                 let text = format!("{} is not linked again", host.name);
-                self.checker.blame("L4", 0, &text);
+                self.checker.blame("L4", None, &text);
             }
         }
     }
@@ -119,7 +119,7 @@ impl World {
                 if !self.is_offered(main, at, &service.to_string()) {
                     let (home, main) = (&self.hosts[at].name, &self.hosts[main].name);
                     let text = format!("{main} does not know {service} of {home}");
-                    self.checker.blame("L2", 0, &text);
+                    self.checker.blame("L2", None, &text);
                 }
             }
         }
@@ -130,7 +130,7 @@ impl World {
             let dead = node.control().registry().iter().find(|(_, _, offer)| !linked(offer));
             if let Some((service, home, _)) = dead {
                 let text = format!("{} offers {service} of {home}, which is gone", host.name);
-                self.checker.blame("L2", 0, &text);
+                self.checker.blame("L2", None, &text);
             }
         }
     }
@@ -187,7 +187,7 @@ impl World {
         };
         self.tally.mark("a call had to succeed");
         if self.call(step, true).is_none() {
-            self.checker.blame("L1", 0, "a caller that is well could not make a call");
+            self.checker.blame("L1", None, "a caller that is well could not make a call");
         }
     }
 
@@ -212,7 +212,7 @@ impl World {
                     let text = format!(
                         "all was well, and host {from} got '{error}' from {service} after {took}"
                     );
-                    self.checker.blame("L1", uid, &text);
+                    self.checker.blame("L1", Some(uid), &text);
                 }
             }
             Answer::Result(_) | Answer::ApplicationError(_) => self.probing_since = None,
@@ -232,7 +232,7 @@ impl World {
         let allowed = 2 * self.hosts.len() as u64 * IDLE_TIME.as_secs();
         if frames > allowed {
             let text = format!("{frames} frames in {IDLE_TIME:?} in which nobody did anything");
-            self.checker.blame("L7", 0, &text);
+            self.checker.blame("L7", None, &text);
         }
     }
 
@@ -246,7 +246,7 @@ impl World {
             let left = node.calls_in_flight();
             if left != 0 {
                 let text = format!("{} still holds {left} calls", host.name);
-                self.checker.blame("S12", 0, &text);
+                self.checker.blame("S12", None, &text);
             }
         }
         self.balance();

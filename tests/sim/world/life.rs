@@ -42,7 +42,11 @@ impl World {
             let shared = 0..if host.withdrawn { 0 } else { topology.shared_services };
             for service in shared.map(|n| format!("shared-{n}")).chain([own]) {
                 if let Err(error) = node.register(&service, &["run"], now, &mut host.out) {
-                    self.checker.blame("S13", 0, &format!("{service} was not registered: {error}"));
+                    self.checker.blame(
+                        "S13",
+                        None,
+                        &format!("{service} was not registered: {error}"),
+                    );
                 }
             }
         }
@@ -166,7 +170,7 @@ impl World {
             Output::Close { link, .. } => self.close(at, link),
             Output::Deliver(delivery) => self.deliver(at, delivery),
             Output::Event(event) => self.observe(at, *event),
-            other => self.checker.blame("S13", 0, &format!("an unexpected output: {other:?}")),
+            other => self.checker.blame("S13", None, &format!("an unexpected output: {other:?}")),
         }
     }
 

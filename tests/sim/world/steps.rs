@@ -99,7 +99,11 @@ impl World {
         let Some(node) = &mut host.node else { return };
         for service in 0..shared {
             if !node.withdraw(&format!("shared-{service}"), local, &mut host.out) {
-                self.checker.blame("S13", 0, "a service that was offered could not be withdrawn");
+                self.checker.blame(
+                    "S13",
+                    None,
+                    "a service that was offered could not be withdrawn",
+                );
             }
         }
         self.apply(at);
@@ -117,7 +121,7 @@ impl World {
         for service in 0..shared {
             let service = format!("shared-{service}");
             if let Err(error) = node.register(&service, &["run"], local, &mut host.out) {
-                self.checker.blame("S13", 0, &format!("{service} was not registered: {error}"));
+                self.checker.blame("S13", None, &format!("{service} was not registered: {error}"));
             }
         }
         self.apply(at);

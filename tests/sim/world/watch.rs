@@ -29,7 +29,7 @@ impl World {
         });
         let uid = uid_of(body).filter(|uid| (*uid as usize) < self.checker.calls.len());
         if !stands {
-            self.suspects.push((envelope.service.into(), uid.unwrap_or(u32::MAX)));
+            self.suspects.push((envelope.service.into(), uid));
         }
         let server = self.wires[wire].ends[0].host;
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
@@ -63,7 +63,7 @@ impl World {
         let wire = &self.wires[at];
         if !wire.authenticated && sent > got + UNEARNED_MAX {
             let text = format!("{sent} bytes went to a peer without a name that had sent {got}");
-            self.checker.blame("S16", 0, &text);
+            self.checker.blame("S16", None, &text);
         }
     }
 
@@ -83,18 +83,18 @@ impl World {
             Ok(usage) => usage,
             Err(text) => {
                 let text = format!("{}: {text}", host.name);
-                return self.checker.blame("S12", 0, &text);
+                return self.checker.blame("S12", None, &text);
             }
         };
         let most = u64::from(self.limits.write_bytes_max) * 4 + 2 * self.tally.largest_frame;
         if u64::from(usage.write_bytes) > most + GOODBYE_BYTES {
             let text = format!("{} holds {} bytes for one link", host.name, usage.write_bytes);
-            self.checker.blame("S12", 0, &text);
+            self.checker.blame("S12", None, &text);
         }
         let joints = host.links.iter().flatten().count();
         if usage.links as usize != joints {
             let text = format!("{} has {} links over {joints} wires", host.name, usage.links);
-            self.checker.blame("S12", 0, &text);
+            self.checker.blame("S12", None, &text);
         }
     }
 
@@ -105,12 +105,12 @@ impl World {
         let (stats, seen) = (node.stats(), host.seen);
         if (stats.frames_out, stats.bytes_out) != (seen.frames_out, seen.bytes_out) {
             let text = format!("{} counts {stats:?}, seen were {seen:?}", host.name);
-            self.checker.blame("S20", 0, &text);
+            self.checker.blame("S20", None, &text);
         }
         if stats.bytes_in > seen.bytes_fed {
             let text =
                 format!("{} counts {} bytes in, fed {}", host.name, stats.bytes_in, seen.bytes_fed);
-            self.checker.blame("S20", 0, &text);
+            self.checker.blame("S20", None, &text);
         }
     }
 
@@ -140,14 +140,14 @@ impl World {
                     "bytes are lost on a wire: {:?}",
                     wire.lanes.each_ref().map(|l| l.ledger)
                 );
-                self.checker.blame("S20", 0, &text);
+                self.checker.blame("S20", None, &text);
             }
         }
         let calls = self.tally.calls;
         let probes = self.checker.calls.iter().filter(|call| call.probe).count() as u64;
         let ended = calls.succeeded + calls.failed + calls.cancelled + calls.orphaned + probes;
         if ended != calls.made {
-            self.checker.blame("S20", 0, &format!("calls do not add up: {calls:?}"));
+            self.checker.blame("S20", None, &format!("calls do not add up: {calls:?}"));
         }
     }
 }

@@ -387,7 +387,7 @@ impl World {
         node.handle_flushed(link, 1);
         node.handle_closed(link, "again", local, &mut place.out);
         if !place.out.is_empty() || state(node) != before {
-            self.checker.blame("S14", 0, "input for a link that was gone had an effect");
+            self.checker.blame("S14", None, "input for a link that was gone had an effect");
         }
         self.tally.mark("input came for a link that was gone");
     }

@@ -126,7 +126,7 @@ mod tests {
         report.links = vec![link("home-0", 5), link("home-1", 5 + seed)];
         let moment = Moment { succeeded: 4, linked: 2, p99_micros: seed, ..Moment::default() };
         report.timeline = vec![moment; seed as usize];
-        let verdict = |at| Verdict { oracle: "S1", uid: 1, at, what: String::from("lost") };
+        let verdict = |at| Verdict { oracle: "S1", uid: Some(1), at, what: String::from("lost") };
         report.verdicts = (0..15).map(|at| verdict(Span::seconds(20 - at))).collect();
         report
     }

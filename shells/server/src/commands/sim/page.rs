@@ -404,7 +404,7 @@ mod tests {
     fn nothing_on_the_page_comes_from_elsewhere_or_is_taken_as_markup() {
         let mut report = Report::default();
         let what = String::from("told '<script>'");
-        report.verdicts = vec![Verdict { oracle: "S5", uid: 3, at: Span::default(), what }];
+        report.verdicts = vec![Verdict { oracle: "S5", uid: Some(3), at: Span::default(), what }];
         report.errors.insert("DEADLINE", 4);
         let (from, to) = (String::from("<b>"), String::from("main-0"));
         report.links = vec![LinkTraffic { from, to, frames: 1, bytes: 2, connections: 3 }];

@@ -95,12 +95,9 @@ pub(super) fn told_in_words(told: &str) -> &str {
     }
 }
 
-/// The call that a verdict is about. What is about no call carries no number of one.
+/// The call that a verdict is about.
 pub(super) fn call(verdict: &Verdict) -> String {
-    match verdict.uid {
-        0 | u32::MAX => String::from("no call"),
-        uid => format!("call {uid}"),
-    }
+    verdict.uid.map_or_else(|| String::from("no call"), |uid| format!("call {uid}"))
 }
 
 fn figures(outcome: &Outcome) -> Vec<(&'static str, String)> {
@@ -249,7 +246,7 @@ mod tests {
     fn outcome(verdicts: u64) -> Outcome {
         let plan = Plan { seed: 7, ..Plan::default() };
         let what = String::from("it ran\u{1b}[2J twice");
-        let verdict = Verdict { oracle: "S4", uid: 17, at: Span::millis(1_500), what };
+        let verdict = Verdict { oracle: "S4", uid: Some(17), at: Span::millis(1_500), what };
         let mut report = Report { seed: 7, nodes: 6, ..Report::default() };
         report.verdicts = vec![verdict; verdicts as usize];
         report.calls.made = 1_234;
