@@ -1,8 +1,8 @@
 //! Makes a run that breaks a promise as short as it gets, so that a person can read it.
 //!
 //! Steps are left out in ever smaller groups as long as the same oracle still objects (Zeller,
-//! Hildebrandt, "Simplifying and Isolating Failure-Inducing Input"). It works because the chance
-//! of each connection and of each start of a host is its own: what is left out changes nothing else.
+//! Hildebrandt, "Simplifying and Isolating Failure-Inducing Input"). It works because the chance of
+//! each connection and of each start of a host is its own: leaving one out changes no other.
 
 use crate::plan::{Bounds, Network, Plan, Topology};
 use crate::report::Report;
