@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         println!("\n=== {target}: {} s", arguments.seconds);
         let limit = format!("-max_total_time={}", arguments.seconds);
         let words = ["run", &target, "--", &limit].map(OsString::from);
-        let words = without_gateway(&words);
+        let words = lean(&words);
         if !cargo_fuzz()?.args(words).current_dir(root()).status().map_err(not_started)?.success() {
             failed.push(target);
         }
@@ -66,19 +66,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
 
 /// Hands the words on and gives back what cargo-fuzz gave.
 pub(crate) fn pass_on(arguments: PassedOn) -> Result<ExitCode, String> {
-    let words = without_gateway(&arguments.words);
+    let words = lean(&arguments.words);
     let status = cargo_fuzz()?.args(words).status().map_err(not_started)?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))
 }
 
-/// Leaves the server out of the build where the target does not need it: seconds for minutes.
-fn without_gateway(words: &[OsString]) -> Vec<OsString> {
+/// Leaves the server out of the build where the target does not need it: seconds for minutes. The
+/// target that simulates whole worlds goes without the address sanitizer as well, which slows it to
+/// a sixth and has little to find in code without `unsafe`.
+fn lean(words: &[OsString]) -> Vec<OsString> {
     let mut words = words.to_vec();
     let runs = words.first().is_some_and(|word| word == "run" || word == "build");
+    let said = |part: &str| words.iter().any(|word| word.to_string_lossy().contains(part));
     let of_core = words.get(1).is_some_and(|target| target != GATEWAY_TARGET);
-    let chosen = words.iter().any(|word| word.to_string_lossy().contains("features"));
-    if runs && of_core && !chosen {
+    let of_worlds = words.get(1).is_some_and(|target| target == WORLD_TARGET);
+    let sanitizer = said("sanitizer") || words.iter().any(|word| word == "-s");
+    let features = said("features");
+    if runs && of_worlds && !sanitizer {
+        words.insert(1, OsString::from("--sanitizer=none"));
+        words.insert(1, OsString::from("--no-trace-compares"));
+    }
+    if runs && of_core && !features {
         words.insert(1, OsString::from("--no-default-features"));
     }
     words
@@ -86,6 +95,8 @@ fn without_gateway(words: &[OsString]) -> Vec<OsString> {
 
 /// The one target that is not of the core.
 const GATEWAY_TARGET: &str = "json_rpc";
+/// The target that simulates whole worlds.
+const WORLD_TARGET: &str = "node";
 
 fn cargo_fuzz() -> Result<Command, String> {
     let channel = channel()?;
@@ -146,9 +157,11 @@ mod tests {
     fn leaves_the_server_out_where_it_can() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let expected = words("run --no-default-features frame_decode -- -runs=1");
-        assert_eq!(without_gateway(&words("run frame_decode -- -runs=1")), expected);
+        assert_eq!(lean(&words("run frame_decode -- -runs=1")), expected);
+        let world = words("run --no-default-features --no-trace-compares --sanitizer=none node");
+        assert_eq!(lean(&words("run node")), world);
         for unchanged in ["run json_rpc", "list", "run --features x frame_decode"] {
-            assert_eq!(without_gateway(&words(unchanged)), words(unchanged));
+            assert_eq!(lean(&words(unchanged)), words(unchanged));
         }
     }
 

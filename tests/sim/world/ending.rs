@@ -154,22 +154,17 @@ impl World {
             }
             let sound = |home: &u16| self.is_sound(usize::from(topology.home(*home)));
             let homes: Vec<u16> = topology.homes_of(main).filter(sound).collect();
-            let shared =
-                homes.iter().any(|h| !self.hosts[usize::from(topology.home(*h))].withdrawn);
-            // A hostile Home at the same Main may offer the same names.
-            let shared = if shared && !self.hostility { topology.shared_services } else { 0 };
-            let own = if self.hostility { Vec::new() } else { homes };
-            let services =
-                (0..shared).map(Service::Shared).chain(own.into_iter().map(Service::Own));
-            probes.extend(services.map(|service| CallStep {
-                from,
-                service,
-                node: None,
-                deadline: Span(Duration::from_millis(deadline.as_millis() as u64)),
-                handler: Span::millis(1),
-                body: 16,
-                answer: 16,
-                cancel_after: None,
+            let offered = |home: &u16| !self.hosts[usize::from(topology.home(*home))].withdrawn;
+            let shared = if homes.iter().any(offered) { topology.shared_services } else { 0 };
+            // Any node may offer any name: where a hostile Home is about, calls say whom they want.
+            let shared = if self.hostility { 0 } else { shared };
+            let shared = (0..shared).map(|number| (Service::Shared(number), None));
+            let own = |home| (Service::Own(home), self.hostility.then_some(home));
+            probes.extend(shared.chain(homes.iter().copied().map(own)).map(|(service, node)| {
+                let deadline = Span::millis(deadline.as_millis() as u64);
+                let (handler, body, answer) = (Span::millis(1), 16, 16);
+                let cancel_after = None;
+                CallStep { from, service, node, deadline, handler, body, answer, cancel_after }
             }));
         }
         // The last ones are made first; in large worlds a part of them has to do.
