@@ -56,9 +56,9 @@ pub struct Linked {
     pub since: Instant,
     /// When the peer last confirmed anything: by the handshake, a registration or a refresh.
     pub confirmed_at: Instant,
-    /// What it registered, and has not withdrawn.
+    /// What it registered.
     pub services: BTreeSet<Arc<str>>,
-    /// Those of its services whose lease ended: they come back when the peer confirms them.
+    /// What it had registered until the lease ended: it comes back when the peer confirms it.
     lapsed: BTreeMap<Arc<str>, Registration>,
     dial: Option<DialId>,
 }
@@ -180,14 +180,16 @@ impl Control {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.dials.poll(now, out);
-        for ((service, node), registration) in self.registry.expire(now) {
+        let expired = self.registry.expire(now);
+        if !expired.is_empty() && !cfg!(mutant = "expired_stays_routed") {
+            self.changed(now, out);
+        }
+        for ((service, node), registration) in expired {
             if let Some(linked) = self.links.get_mut(&registration.link) {
+                linked.services.remove(&service);
                 linked.lapsed.insert(Arc::clone(&service), registration);
             }
             out.event(Event::ServiceDown { service, node, why: ServiceDown::Expired });
-            if !cfg!(mutant = "expired_stays_routed") {
-                self.changed(now, out);
-            }
         }
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh(now, out);

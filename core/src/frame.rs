@@ -113,7 +113,7 @@ pub enum FrameError {
         /// The flags as they came.
         flags: u16,
     },
-    /// The checksum does not fit the payload.
+    /// The checksum does not fit the frame.
     Checksum,
 }
 
@@ -127,7 +127,7 @@ impl fmt::Display for FrameError {
             Self::Version { version } => write!(f, "frame version {version} is not spoken here"),
             Self::UnknownKind { kind } => write!(f, "frame kind {kind} has no meaning"),
             Self::Flags { flags } => write!(f, "flags {flags:#06x} were not negotiated"),
-            Self::Checksum => f.write_str("the checksum does not fit the payload"),
+            Self::Checksum => f.write_str("the checksum does not fit the frame"),
         }
     }
 }
@@ -215,7 +215,7 @@ impl Frame {
     /// Compares the checksum with header and payload.
     ///
     /// # Errors
-    /// [`FrameError::Checksum`] when they differ.
+    /// [`FrameError::Checksum`] when it differs.
     pub fn verify(&self) -> Result<(), FrameError> {
         let expected = crc32fast::hash(self.payload()) ^ parity(&self.bytes);
         // A fuzzer cannot guess checksums; what lies behind them must be reached all the same.

@@ -96,7 +96,9 @@ impl Node {
         self.end_leases(now, out);
         // What a frame tells Control holds for the frame behind it.
         while self.shard.take_frame(link, input, now, out) {
-            self.sort_mail(now, out);
+            if out.awaits_control() {
+                self.sort_mail(now, out);
+            }
         }
         self.sort_mail(now, out);
     }

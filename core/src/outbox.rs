@@ -18,17 +18,20 @@ pub struct Outbox {
     outputs: Vec<Output>,
     /// Apart from the rest, so that a [`Node`](crate::Node) finds its own without a search.
     mail: Vec<Mail>,
+    /// How much of the mail is for Control.
+    for_control: usize,
 }
 
 impl Outbox {
     /// An outbox with room for `outputs`; it grows when needed and is meant to be reused.
     #[must_use]
     pub fn with_capacity(outputs: usize) -> Self {
-        Self { outputs: Vec::with_capacity(outputs), mail: Vec::new() }
+        Self { outputs: Vec::with_capacity(outputs), mail: Vec::new(), for_control: 0 }
     }
 
     /// Takes everything out, oldest first. Memory is kept.
     pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
+        self.for_control = 0;
         self.outputs.drain(..).chain(self.mail.drain(..).map(Output::Mail))
     }
 
@@ -43,7 +46,13 @@ impl Outbox {
     }
 
     pub(crate) fn mail(&mut self, to: MailTo, body: MailBody) {
+        self.for_control += usize::from(to == MailTo::Control);
         self.mail.push(Mail { to, body });
+    }
+
+    /// Whether there is mail for Control.
+    pub(crate) const fn awaits_control(&self) -> bool {
+        self.for_control > 0
     }
 
     /// Takes the oldest mail for Control or for the shard `own`.
@@ -51,7 +60,9 @@ impl Outbox {
         let mine =
             |mail: &Mail| matches!(mail.to, MailTo::Control) || mail.to == MailTo::Shard(own);
         let at = self.mail.iter().position(mine)?;
-        Some(self.mail.remove(at))
+        let mail = self.mail.remove(at);
+        self.for_control -= usize::from(mail.to == MailTo::Control);
+        Some(mail)
     }
 
     pub(crate) fn event(&mut self, event: Event) {

@@ -26,6 +26,8 @@ async fn frames_that_end_at_the_main(world: &mut World) {
         (FrameKind::Ping, b"ping".to_vec()),
         (FrameKind::Pong, b"pong".to_vec()),
         (FrameKind::Control, register(b"stolen", b"")),
+        // One bit from a control message: what is ignored must be what was sent.
+        (FrameKind::Extension, b"unknown".to_vec()),
     ];
     for (frame_kind, payload) in frames {
         let whole = frame(frame_kind, 0, &payload);
@@ -38,6 +40,11 @@ async fn frames_that_end_at_the_main(world: &mut World) {
             world.must_close(link, ErrorCode::BadChecksum, &what).await;
         }
     }
+    let mut link = world.open(Role::Caller).await;
+    let mut bytes = frame(FrameKind::Cancel, label(3, 1), b"");
+    bytes[HEADER_BYTES - 1] ^= 1;
+    link.send(&bytes).await;
+    world.must_close(link, ErrorCode::BadChecksum, "Cancel").await;
     let mut link = world.connect().await;
     let (_, hello) = world.stranger(Role::Home);
     let mut bytes = frame(FrameKind::Handshake, 0, &Hello::encode(&hello));

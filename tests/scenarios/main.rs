@@ -1,6 +1,7 @@
 //! Whole worlds, each with what must hold in it.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod damage;
 mod leases;
 mod model;
 mod regressions;

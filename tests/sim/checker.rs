@@ -95,7 +95,9 @@ impl Checker {
             asked.is_named(service)
         });
         let Some(uid) = right else {
-            if !hostility {
+            // Nobody can make up the mark of a call, so what bears it was made by its caller.
+            let marked = known.is_some_and(|uid| body.get(..12) == self.body(uid).get(..12));
+            if !hostility || marked {
                 self.blame("S3", known, "the call that arrived is not a call that was made");
             }
             return None;

@@ -321,6 +321,14 @@ impl Plan {
         for (name, rate) in faults.rates() {
             number(&format!("faults.{name}"), rate, 10_000.0)?;
         }
+        let shared = ["crash", "pause", "reset", "half_open", "clog", "partition"];
+        let double = |(name, rate): &(&str, f64)| *rate > 0.0 && shared.contains(name);
+        if let Some((name, _)) =
+            faults.rates().into_iter().find(double).filter(|_| faults.share > 0.0)
+        {
+            let text = format!("faults.{name} stands beside faults.share, which sets it: keep one");
+            return Err(PlanInvalid(text));
+        }
         let spans = [
             ("duration", self.duration, Span::seconds(1), Span::seconds(30 * 86_400)),
             ("traffic.deadline_min", traffic.deadline_min, Span::millis(1), traffic.deadline_max),

@@ -49,8 +49,8 @@ pub struct World {
     tally: Tally,
     dice: Dice,
     spares: Vec<Vec<Output>>,
-    /// Calls that went to a node whose offer is not there any more, by service.
-    suspects: Vec<(String, Option<u32>)>,
+    /// Calls that went to a node whose offer is not there any more: service, host, call.
+    suspects: Vec<(String, usize, Option<u32>)>,
     /// What an honest host sent first, for those who replay it.
     overheard: Bytes,
     hostility: bool,

@@ -27,6 +27,10 @@ impl Control {
     ) {
         let Some(linked) = self.links.get_mut(&link) else { return };
         let role = linked.peer.role;
+        // The node has a newer link, and this one is being closed: what it says is out of date.
+        if role == Role::Home && self.nodes.get(&linked.peer.node) != Some(&link) {
+            return;
+        }
         let message = match ControlMessage::decode(payload) {
             Ok(message) => message,
             Err(error) => return self.close(link, CloseReason::Fault(error.code()), out),
@@ -47,8 +51,11 @@ impl Control {
                     self.registry.confirm(service, &node, link, now);
                 }
                 let lapsed = core::mem::take(&mut linked.lapsed);
-                for (service, registration) in lapsed {
-                    self.restore(service, node.clone(), registration, now, out);
+                if !lapsed.is_empty() {
+                    for (service, registration) in lapsed {
+                        self.restore(service, node.clone(), registration, now, out);
+                    }
+                    self.changed(now, out);
                 }
             }
             (ControlMessage::Registered { .. }, Role::Main, Role::Home) => {
@@ -91,8 +98,9 @@ impl Control {
     ) {
         let limits = &self.config.limits;
         let Some(linked) = self.links.get_mut(&link) else { return };
-        let new = !linked.services.contains(service);
-        let full = new && linked.services.len() >= limits.services_per_link_max as usize;
+        let new = !linked.services.contains(service) && !linked.lapsed.contains_key(service);
+        let here = linked.services.len() + linked.lapsed.len();
+        let full = new && here >= limits.services_per_link_max as usize;
         let long = methods.len() > limits.methods_per_service_max as usize;
         let (node, service) = (linked.peer.node.clone(), Arc::<str>::from(service));
         let ttl = ttl.clamp(TTL_MIN.min(limits.registry_ttl), limits.registry_ttl);
@@ -145,14 +153,13 @@ impl Control {
         let (offer, link) = ((Arc::clone(&service), node.clone()), registration.link);
         match self.registry.register(offer, registration, &self.config.limits) {
             Ok(_) => {
+                if let Some(linked) = self.links.get_mut(&link) {
+                    linked.services.insert(Arc::clone(&service));
+                }
                 out.event(Event::ServiceUp { service, node });
-                self.changed(now, out);
             }
             Err(code) => {
                 // Others took the room in the meantime; the node is told as if it had just asked.
-                if let Some(linked) = self.links.get_mut(&link) {
-                    linked.services.remove(&service);
-                }
                 let message = &self.refuse_text(code);
                 let refused =
                     ControlMessage::Refused { service: &service, code: code as u16, message };
@@ -166,6 +173,9 @@ impl Control {
         let node = linked.peer.node.clone();
         linked.services.remove(service);
         linked.lapsed.remove(service);
+        if cfg!(mutant = "withdraw_ignored") {
+            return;
+        }
         if self.registry.withdraw(service, &node, link) {
             let why = ServiceDown::Withdrawn;
             out.event(Event::ServiceDown { service: Arc::from(service), node, why });

@@ -175,10 +175,7 @@ impl Shard {
             let limit = network.frame_bytes_out;
             // Errors always fit, and must not lose their own outcome.
             if frame.kind() != Kind::Error && frame.length() > limit {
-                let text = "the answer is larger than the caller takes";
-                let error = self.error(ErrorCode::TooLarge, text).with_limit(u64::from(limit));
-                let said_no = cfg!(mutant = "too_large_told_no");
-                let error = error.with_executed(if said_no { Executed::No } else { Executed::Yes });
+                let error = self.too_large(&frame, limit);
                 return self.send_error(call.back, call.back_label, &error, now, out);
             }
         }
@@ -191,6 +188,19 @@ impl Shard {
             frame.set_id(call.back_label);
         }
         self.emit(call.back, frame, now, out);
+    }
+
+    /// What a caller is told of an answer that it would not take. That its call ran is certain only
+    /// if the answer, and with it the label, is as it was written.
+    #[cold]
+    fn too_large(&self, answer: &Frame, limit: u32) -> CallError {
+        if answer.verify().is_err() {
+            return self.error(ErrorCode::BadResponse, "the answer was damaged on the way");
+        }
+        let text = "the answer is larger than the caller takes";
+        let error = self.error(ErrorCode::TooLarge, text).with_limit(u64::from(limit));
+        let said_no = cfg!(mutant = "too_large_told_no");
+        error.with_executed(if said_no { Executed::No } else { Executed::Yes })
     }
 
     /// Hands a frame of a call to whatever is at the other end of the link.

@@ -1,5 +1,6 @@
 //! A second count of everything a shard counts, and of the ways back that its tables remember.
 
+use super::timers::to_tick;
 use super::{End, Shard};
 use crate::outbox::LinkId;
 use alloc::format;
@@ -56,8 +57,9 @@ impl Shard {
             if !back.is_some_and(|onward| onward.link == id && onward.label == label) {
                 return Err(format!("call {label:#x} over link {id} has no way back"));
             }
-            let awake = |at| link.call_deadline.is_some_and(|earliest| earliest <= at);
-            if !awake(call.deadline) || link.wake_at.is_none() {
+            let known = link.call_deadline.is_some_and(|earliest| earliest <= call.deadline);
+            let awake = link.wake_at.is_some_and(|at| at <= to_tick(call.deadline));
+            if !known || !awake {
                 return Err(format!("nothing looks at the deadline of call {label:#x} on {id}"));
             }
         }

@@ -5,6 +5,7 @@ use super::timers::to_tick;
 use super::{End, Shard};
 use crate::calls::{LabelError, Onward, OutCall};
 use crate::close::CloseReason;
+use crate::config::Role;
 use crate::error::{CallError, ErrorCode};
 use crate::frame::Frame;
 use crate::mail::{MailBody, MailTo};
@@ -39,8 +40,9 @@ impl Shard {
         }
     }
 
-    /// Answers a request that goes nowhere, if it is what was sent. To tell a caller that a call
-    /// did not run, its label must be right: a frame that was damaged on the way ends the link.
+    /// Answers a request that goes nowhere. To tell a caller that its call did not run, the label
+    /// must be right. Where a frame came damaged from whoever wrote it, the link ends; where a Main
+    /// passed it on, the damage is not of that link, and the answer promises nothing.
     #[cold]
     fn refuse_request(
         &mut self,
@@ -50,10 +52,18 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) {
-        if self.links.is_network(from) && frame.verify().is_err() {
+        if frame.verify().is_ok() {
+            return self.send_error(from, frame.id(), error, now, out);
+        }
+        let writer = self.links.get(from).and_then(|link| match &link.end {
+            End::Network(network) => network.peer().filter(|peer| peer.role != Role::Main),
+            End::Local | End::Sibling(_) => None,
+        });
+        if writer.is_some() {
             return self.doom(from, CloseReason::Fault(ErrorCode::BadChecksum));
         }
-        self.send_error(from, frame.id(), error, now, out);
+        let damaged = self.error(ErrorCode::BadChecksum, "the request was damaged on the way");
+        self.send_error(from, frame.id(), &damaged, now, out);
     }
 
     /// Takes a request that another shard has already planned for a link of this one.
@@ -65,15 +75,14 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let label = frame.id();
-        let planned = self.check_label(from, label).and_then(|()| {
+        let planned = self.check_label(from, frame.id()).and_then(|()| {
             let (envelope, _) = RequestEnvelope::decode(frame.payload())
                 .map_err(|error| self.error(error.code(), alloc::format!("{error}")))?;
             Ok(Plan { target, deadline: self.deadline(&envelope, now), hops: 0 })
         });
         match planned {
             Ok(plan) => self.send_request(from, frame, &plan, now, out),
-            Err(error) => self.send_error(from, label, &error, now, out),
+            Err(error) => self.refuse_request(from, &frame, &error, now, out),
         }
     }
 

@@ -86,14 +86,13 @@ impl Shard {
             Kind::Request | Kind::Response | Kind::Error => {
                 self.handle_call_frame(link, frame, now, out);
             }
-            // A cancel has no reader behind this one who would notice that it is for another call.
-            Kind::Cancel => match frame.verify() {
-                Ok(()) => self.handle_call_frame(link, frame, now, out),
-                Err(error) => {
-                    let reason = CloseReason::Fault(code_of(error));
-                    self.close(link, reason, "", now, out);
-                }
-            },
+            // No one behind this node would notice that a cancel is for another call, or that what
+            // looks like an extension was something else.
+            Kind::Cancel | Kind::Extension if frame.verify().is_err() => {
+                let reason = CloseReason::Fault(ErrorCode::BadChecksum);
+                self.close(link, reason, "", now, out);
+            }
+            Kind::Cancel => self.handle_call_frame(link, frame, now, out),
             Kind::Ping | Kind::Pong | Kind::Control => self.handle_small(link, &frame, now, out),
             Kind::Extension => {
                 self.stats.extensions_ignored += 1;

@@ -145,7 +145,6 @@ impl World {
         let record = &self.checker.calls[uid as usize];
         let (step, took, probe) = (record.step, self.now.since(record.made_at), record.probe);
         self.note(u64::from(uid));
-        self.hosts[at].seen.answers += 1;
         self.checker.answered(uid, answer, latest);
         if !probe {
             match answer {

@@ -124,6 +124,7 @@ impl World {
             }
         }
         for main in 0..usize::from(topology.mains) {
+            self.judge_offers(main);
             let host = &self.hosts[main];
             let Some(node) = &host.node else { continue };
             let linked = |offer: &relay_core::Registration| host.joint(offer.link).is_some();
@@ -132,6 +133,28 @@ impl World {
                 let text = format!("{} offers {service} of {home}, which is gone", host.name);
                 self.checker.blame("L2", None, &text);
             }
+        }
+    }
+
+    /// A Main offers nothing in the name of a sound Home that this does not offer itself.
+    fn judge_offers(&mut self, main: usize) {
+        let topology = self.plan.topology;
+        let Some(node) = &self.hosts[main].node else { return };
+        let foreign = node.control().registry().iter().find(|(service, home, _)| {
+            let homes = topology.homes_of(main as u16);
+            let is_its =
+                |number: &u16| self.hosts[usize::from(topology.home(*number))].name == **home;
+            let Some(number) = homes.clone().find(is_its) else { return false };
+            let at = usize::from(topology.home(number));
+            let own = Service::Own(number).is_named(service);
+            let shared = (0..topology.shared_services).map(Service::Shared);
+            let shared =
+                !self.hosts[at].withdrawn && shared.into_iter().any(|s| s.is_named(service));
+            self.is_sound(at) && !own && !shared
+        });
+        if let Some((service, home, _)) = foreign {
+            let text = format!("main-{main} offers {service} of {home}, which does not");
+            self.checker.blame("L2", None, &text);
         }
     }
 
@@ -198,8 +221,12 @@ impl World {
                 let replaced = self.limits.labels_per_slot < u32::MAX;
                 let safe = error.executed == Executed::No || replaced;
                 let handshake = if replaced { self.longest_way() * 8 } else { Duration::ZERO };
+                let whole = PROBE_TIME_MAX + self.longest_way() * 4;
+                let left = whole.saturating_sub(self.now.since(since)).as_millis() as u64;
                 if safe && self.now < since.after(PROBE_TIME_MAX + handshake) {
-                    self.probes.push(step);
+                    // All attempts together have the time of one, but for links being replaced.
+                    let left = if replaced { whole.as_millis() as u64 } else { left.max(1) };
+                    self.probes.push(CallStep { deadline: Span::millis(left), ..step });
                     pause = PROBE_AGAIN;
                 } else {
                     let (from, service) = (step.from, step.service);

@@ -68,7 +68,6 @@ pub(super) struct Seen {
     pub(super) frames_out: u64,
     pub(super) bytes_out: u64,
     pub(super) bytes_fed: u64,
-    pub(super) answers: u64,
 }
 
 /// The clock of a host: it started somewhere and runs a little too fast or too slow.
@@ -161,6 +160,11 @@ impl Host {
 }
 
 impl Condition {
+    /// Bytes it reads in a second, where it reads slowly.
+    pub(super) fn reading_rate(&self, now: Instant) -> Option<u32> {
+        (self.slow_until > now).then_some(self.bytes_per_second)
+    }
+
     /// Something is wrong from `now` until then.
     pub(super) fn trouble(&mut self, now: Instant, lasts: Duration) -> Instant {
         let until = now.after(lasts);

@@ -189,8 +189,8 @@ impl World {
                     self.tally.count_linked(-1, self.now);
                 }
             }
-            NodeEvent::ServiceDown { why, service, .. } => {
-                self.exonerate(&service);
+            NodeEvent::ServiceDown { why, service, node } => {
+                self.exonerate(&service, &node);
                 if why == relay_core::ServiceDown::Expired {
                     self.tally.mark("a lease expired");
                 }

@@ -14,7 +14,7 @@ impl World {
             return;
         }
         self.note(u64::from(step.host()));
-        if !matches!(step, Step::Call(_)) {
+        if !matches!(step, Step::Call(_) | Step::Register(_)) {
             self.tally.fault(step.name(), self.now);
         }
         match step {
@@ -238,7 +238,7 @@ impl Step {
             Self::Corrupt(_) => "corrupt",
             Self::ClockJump(_) => "clock jump",
             Self::Stranger(_) => "stranger",
-            Self::Inject(_) => "inject",
+            Self::Inject(_) => "hostile",
         }
     }
 }

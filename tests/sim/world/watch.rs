@@ -6,7 +6,7 @@ use crate::network::WireState;
 use crate::queue::Event;
 use relay_core::frame::{CHECKSUM_BYTES, HEADER_BYTES, Kind};
 use relay_core::message::RequestEnvelope;
-use relay_core::{LinkId, Role};
+use relay_core::{LinkId, NodeId, Role};
 use std::time::Duration;
 
 impl World {
@@ -29,7 +29,8 @@ impl World {
         });
         let uid = uid_of(body).filter(|uid| (*uid as usize) < self.checker.calls.len());
         if !stands {
-            self.suspects.push((envelope.service.into(), uid));
+            let server = self.wires[wire].ends[0].host;
+            self.suspects.push((envelope.service.into(), server, uid));
         }
         let server = self.wires[wire].ends[0].host;
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
@@ -41,13 +42,15 @@ impl World {
     }
 
     /// An offer ended in this same turn, after the call had gone there: then all was well.
-    pub(super) fn exonerate(&mut self, service: &str) {
-        self.suspects.retain(|(suspect, _)| suspect != service);
+    pub(super) fn exonerate(&mut self, service: &str, node: &NodeId) {
+        let hosts = &self.hosts;
+        let is_it = |at: usize| hosts.get(at).is_some_and(|host| host.name == *node);
+        self.suspects.retain(|(suspect, server, _)| suspect != service || !is_it(*server));
     }
 
     /// At the end of a turn, what is still suspected is guilty.
     pub(super) fn judge_suspects(&mut self) {
-        for (service, uid) in std::mem::take(&mut self.suspects) {
+        for (service, _, uid) in std::mem::take(&mut self.suspects) {
             let text = format!("a call went to a node that does not offer {service}");
             self.checker.blame("S9", uid, &text);
         }

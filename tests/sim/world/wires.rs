@@ -174,40 +174,33 @@ impl World {
     }
 
     fn arrive(&mut self, at: usize, side: usize) {
-        let end = self.wires[at].ends[side];
-        let slow = self.hosts.get(end.host).map_or(0, |host| {
-            let condition = &host.condition;
-            if condition.slow_until > self.now { condition.bytes_per_second } else { 0 }
-        });
-        let mut budget = if slow == 0 { usize::MAX } else { (slow as usize / 10).max(1) };
+        let reader = self.hosts.get(self.wires[at].ends[side].host);
+        let rate = reader.and_then(|host| host.condition.reading_rate(self.now));
+        // A slow reader takes ten times a second what it reads in a tenth of it.
+        let mut budget = rate.map_or(usize::MAX, |rate| (rate as usize / 10).max(1));
+        let next_read = self.now.after(SLOW_STEP);
         let lane = &mut self.wires[at].lanes[side];
-        let mut got = 0;
-        let mut ended = false;
+        let (mut got, mut ended) = (0, false);
         while let Some((due, piece)) = lane.pieces.front_mut().filter(|(due, _)| *due <= self.now) {
+            if budget == 0 {
+                *due = next_read;
+                break;
+            }
             match piece {
                 Piece::End => ended = true,
                 Piece::Bytes(bytes) => {
-                    let size = bytes.len().min(budget - got.min(budget));
-                    lane.tail.extend_from_slice(&bytes.split_to(size));
-                    got += size;
+                    let part = bytes.split_to(bytes.len().min(budget));
+                    (budget, got) = (budget - part.len(), got + part.len());
+                    lane.tail.extend_from_slice(&part);
                     if !bytes.is_empty() {
-                        // The rest is read a tenth of a second later.
-                        *due = self.now.after(SLOW_STEP);
-                        break;
+                        continue;
                     }
                 }
             }
             lane.pieces.pop_front();
         }
-        if slow > 0 && got >= budget {
-            budget = 0;
-        }
-        let wait = budget == 0;
         lane.in_flight -= got;
         lane.ledger.delivered += got as u64;
-        if wait && let Some((due, _)) = lane.pieces.front_mut() {
-            *due = (*due).max(self.now.after(SLOW_STEP));
-        }
         if got > 0 {
             self.feed(at, side, got);
         }

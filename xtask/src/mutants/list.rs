@@ -145,6 +145,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         oracles: &["S9"],
     },
     Mutant {
+        name: "withdraw_ignored",
+        about: "a Home takes a service back, and its Main goes on offering it",
+        oracles: &["L2"],
+    },
+    Mutant {
         name: "withdrawn_stays_routed",
         about: "calls go on to a service that its Home has withdrawn",
         oracles: &["S9"],
