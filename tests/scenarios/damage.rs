@@ -7,7 +7,7 @@ use relay_core::{
 };
 use std::time::Duration;
 
-/// A Main, a Home with the service `blog` and a caller. Two wires, each with the bytes to both ends:
+/// A Main, a Home with the service `blog`, a caller. Two wires, each with the bytes to both ends:
 /// `wires[0]` between Main and Home, `wires[1]` between Main and caller.
 struct Three {
     nodes: [Node; 3],
