@@ -116,6 +116,7 @@ fn what_is_wrong_is_named_with_what_is_allowed() {
         ("time.toml", "duration = \"soon\"\n"),
         ("syntax.toml", "[topology\n"),
         ("limit.toml", "[limits]\nframe_bytes_max = 7\n"),
+        ("unit.toml", "duration = 60\n"),
     ] {
         folder.write(file, text);
     }
@@ -126,7 +127,10 @@ fn what_is_wrong_is_named_with_what_is_allowed() {
         ("time.toml", &["time.toml", "duration", "soon", "ms, s, m or h"]),
         ("syntax.toml", &["syntax.toml", "line 1"]),
         ("limit.toml", &["limit.toml", "limits.frame_bytes_max", "4096"]),
+        ("unit.toml", &["unit.toml", "duration is ", "time with its unit, such as \"60s\""]),
         ("missing.toml", &["missing.toml", "No such file"]),
+        ("--page no/a.html", &["no/a.html", "--page", "a folder that exists"]),
+        ("--schedule no/a.toml", &["no/a.toml", "--schedule", "a folder that exists"]),
         ("--mains 0", &["--mains", "topology.mains is 0", "1 to 100"]),
         ("--faults 2", &["--faults", "faults.share is 2", "0 to 0.9"]),
         ("--minutes soon", &["--minutes", "soon"]),
@@ -183,8 +187,7 @@ fn every_example_runs_clean() {
 
 #[test]
 fn every_field_is_described_with_its_default() {
-    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/simulator.md");
-    let document = std::fs::read_to_string(document).unwrap();
+    let document = document();
     let plan = serde_json::to_value(Plan::default()).unwrap();
     let described = |text: &str, name: &str, default: &serde_json::Value| {
         let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
@@ -202,3 +205,78 @@ fn every_field_is_described_with_its_default() {
         table.iter().for_each(|(name, value)| described(section, name, value));
     }
 }
+
+#[test]
+fn every_key_of_the_json_object_is_described() {
+    let folder = Folder::new("keys");
+    let options = format!("{SMALL} --json --verify-determinism");
+    let figures = json(&relay_sim(&folder, &options));
+    assert_eq!((&figures["deterministic"], &figures["interrupted"]), (&true.into(), &false.into()));
+    let document = document();
+    for key in figures.as_object().unwrap().keys() {
+        let is_row = |line: &str| line.starts_with("| `") && line.contains(&format!("`{key}`"));
+        assert!(document.lines().any(is_row), "{key}");
+    }
+    let figures = json(&relay_sim(&folder, &format!("{SMALL} --json")));
+    assert!(figures["deterministic"].is_null(), "{figures}");
+}
+
+#[test]
+fn the_schedule_in_the_document_runs() {
+    let folder = Folder::new("documented");
+    let document = document();
+    let section = document.split("\n## A schedule\n").nth(1).unwrap();
+    let example = section.split("```toml\n").nth(1).and_then(|text| text.split("```").next());
+    folder.write("documented.toml", example.unwrap());
+    let output = relay_sim(&folder, "--replay documented.toml --json");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let figures = json(&output);
+    assert_eq!((&figures["faults"]["clog"], &figures["seed"]), (&1.into(), &337.into()));
+    assert!(figures["calls_checked"].as_u64() > Some(0), "{figures}");
+}
+
+#[test]
+fn files_are_tried_before_the_run_and_left_as_they_were() {
+    let folder = Folder::new("tried");
+    folder.write("kept.toml", "kept");
+    let options = format!("{SMALL} --json --schedule kept.toml --page no/a.html");
+    assert_eq!(relay_sim(&folder, &options).status.code(), Some(2));
+    let options = format!("{SMALL} --json --schedule kept.toml --page new.html");
+    assert_eq!(relay_sim(&folder, &options).status.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(folder.0.join("kept.toml")).unwrap(), "kept");
+    let options = format!("{SMALL} --json --schedule new.toml");
+    assert_eq!(relay_sim(&folder, &options).status.code(), Some(0));
+    assert!(!folder.0.join("new.toml").exists() && folder.0.join("new.html").exists());
+}
+
+/// What tells that the signal is caught is a file of Linux.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_hunt_tells_what_it_has() {
+    let folder = Folder::new("interrupted");
+    let child = command::start(&folder, &format!("{SMALL} --seconds 3600 --json"));
+    let status = format!("/proc/{}/status", child.id());
+    let is_listening = || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & INTERRUPT != 0
+    };
+    while !is_listening() {
+        std::thread::yield_now();
+    }
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert_eq!(json(&output)["interrupted"], true);
+    assert!(output.stderr.is_empty(), "{}", stderr(&output));
+}
+
+fn document() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/simulator.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The bit of SIGINT in a mask of signals.
+#[cfg(target_os = "linux")]
+const INTERRUPT: u64 = 1 << 1;

@@ -141,10 +141,10 @@ impl World {
         let topology = self.plan.topology;
         let Some(node) = &self.hosts[main].node else { return };
         let foreign = node.control().registry().iter().find(|(service, home, _)| {
-            let homes = topology.homes_of(main as u16);
+            let mut homes = topology.homes_of(main as u16);
             let is_its =
                 |number: &u16| self.hosts[usize::from(topology.home(*number))].name == **home;
-            let Some(number) = homes.clone().find(is_its) else { return false };
+            let Some(number) = homes.find(is_its) else { return false };
             let at = usize::from(topology.home(number));
             let own = Service::Own(number).is_named(service);
             let shared = (0..topology.shared_services).map(Service::Shared);

@@ -210,7 +210,8 @@ pub struct SimArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Where to write the page with the plots [default: NAME.html, after the name of FILE]
+    /// Where to write the page with the plots [default: NAME.html, after the name of FILE; none
+    /// with --seconds or --json]
     #[arg(long, value_name = "PATH", conflicts_with = "no_page")]
     pub page: Option<PathBuf>,
     /// Write no page
@@ -273,7 +274,7 @@ Examples:
 An option overrides what FILE says; without either it is 1 Main, 3 Homes and 2 callers for one
 minute without faults. Every field of FILE is described in docs/simulator.md.
 Exit code 0: every promise was kept. 1: one was broken, or two runs of one seed differed.
-2: wrong command line or file.";
+2: wrong command line or file. 130: Ctrl-C; the figures are of the runs that were finished.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

@@ -4,12 +4,14 @@
 //! which worlds are run, and how they are told about.
 
 mod figures;
+mod files;
 mod hunt;
 mod json;
 mod options;
 mod page;
 mod panics;
 mod progress;
+mod stop;
 mod summary;
 mod words;
 
@@ -19,8 +21,9 @@ use options::Order;
 use panics::Quiet;
 use progress::Progress;
 use relay_sim::Schedule;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use stop::{INTERRUPTED, Stop};
 use summary::Paint;
 
 /// Runs the worlds that are asked for and tells what they were like.
@@ -29,29 +32,57 @@ use summary::Paint;
 /// [`Failure`] when the file or an option is wrong, or something cannot be written.
 pub fn execute(args: &SimArgs) -> Result<ExitCode, Failure> {
     let order = Order::of(args)?;
-    let outcome = hunt::hunt(&order, &Progress::new(&order));
-    if let Some(path) = &order.page {
-        write(path, &page::html(&order, &outcome))?;
+    files::check(&order)?;
+    let stop = Stop::listen()?;
+    let outcome = hunt::hunt(&order, &Progress::new(&order), &stop);
+    stop.hunt_is_over();
+    tell(&order, &outcome)?;
+    Ok(match outcome.is_clean() {
+        _ if outcome.is_interrupted => ExitCode::from(INTERRUPTED),
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
+    })
+}
+
+/// Prints the figures, whatever becomes of the files.
+fn tell(order: &Order, outcome: &Outcome) -> Result<(), Failure> {
+    let page = order.page.as_ref().filter(|_| outcome.total.seeds > 0);
+    let write_page = |path: &PathBuf| files::write(path, &page::html(order, outcome));
+    if order.is_json {
+        let written = page.map_or(Ok(()), write_page);
+        let schedule = shorten(order, outcome);
+        let path = schedule.as_ref().ok().and_then(Option::as_deref);
+        print(&json::text(order, outcome, path)?)?;
+        written?;
+        schedule?;
+        return Ok(());
     }
-    if args.json {
-        let schedule = shorten(&order, &outcome)?;
-        print(&json::text(&order, &outcome, schedule.as_deref())?)?;
-    } else {
-        let paint = Paint::of_stdout();
-        print(&summary::text(&order, &outcome, paint))?;
-        let schedule = shorten(&order, &outcome)?;
-        if outcome.broken.is_some() && order.replay.is_none() {
-            print(&summary::schedule(schedule.as_deref(), paint))?;
-        }
+    let paint = Paint::of_stdout();
+    if outcome.total.seeds == 0 {
+        print("interrupted: no run was finished\n")?;
+        return Ok(());
     }
-    Ok(if outcome.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    print(&summary::text(order, outcome, paint))?;
+    let written = page.map_or(Ok(()), write_page);
+    if let Some(path) = page.filter(|_| written.is_ok()) {
+        print(&format!("page: {}\n", path.display()))?;
+    }
+    let schedule = shorten(order, outcome)?;
+    if is_shortened(order, outcome) {
+        print(&summary::schedule(schedule.as_deref(), paint))?;
+    }
+    written
+}
+
+/// Whether a schedule is to be made of the violation.
+const fn is_shortened(order: &Order, outcome: &Outcome) -> bool {
+    outcome.broken.is_some() && order.replay.is_none() && !outcome.is_interrupted
 }
 
 /// Shortens the first run that broke a promise, and writes what is left of it.
 fn shorten(order: &Order, outcome: &Outcome) -> Result<Option<PathBuf>, Failure> {
-    let Some(broken) = outcome.broken.as_ref().filter(|_| order.replay.is_none()) else {
-        return Ok(None);
-    };
+    let is_due = is_shortened(order, outcome);
+    let Some(broken) = outcome.broken.as_ref().filter(|_| is_due) else { return Ok(None) };
     let progress = Progress::new(order);
     let mut watch = |left: usize| progress.shortening(left);
     let quiet = Quiet::new();
@@ -63,11 +94,6 @@ fn shorten(order: &Order, outcome: &Outcome) -> Result<Option<PathBuf>, Failure>
         .schedule
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("sim-{}.toml", broken.plan.seed)));
-    write(&path, &shortest.write())?;
+    files::write(&path, &shortest.write())?;
     Ok(Some(path))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text)
-        .map_err(|error| Failure::work(format!("cannot write {}: {error}", path.display())))
 }

@@ -1,7 +1,7 @@
 //! Runs the binary in a folder of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A folder that is gone after the test.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -33,13 +33,20 @@ impl Drop for Folder {
 
 /// `relay sim` with these options.
 pub(crate) fn relay_sim(folder: &Folder, options: &str) -> Output {
+    start(folder, options).wait_with_output().expect("runs")
+}
+
+/// `relay sim` with these options, which goes on.
+pub(crate) fn start(folder: &Folder, options: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_relay"))
         .arg("sim")
         .args(options.split_whitespace())
         .current_dir(&folder.0)
         .stdin(Stdio::null())
-        .output()
-        .expect("runs")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts")
 }
 
 /// The files in examples/sim.

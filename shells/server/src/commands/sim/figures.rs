@@ -6,14 +6,19 @@ use std::collections::BTreeMap;
 /// All runs together.
 #[derive(Debug, Default)]
 pub(super) struct Total {
-    /// Sums, except for what [`Self::finish`] says. The verdicts are in [`Self::verdicts`].
+    /// Sums; of the latency at a moment the worst run is kept. The verdicts are in
+    /// [`Self::verdicts`].
     pub(super) report: Report,
     /// Runs.
     pub(super) seeds: u64,
+    /// The highest seed; the lowest is that of the report.
+    pub(super) last_seed: u64,
     /// Broken promises.
     pub(super) violations: u64,
     /// The broken promises of the lowest seeds.
     pub(super) verdicts: Vec<(u64, Verdict)>,
+    /// For each part of the time the runs that came so far: one that breaks a promise ends there.
+    pub(super) runs_in: Vec<u32>,
     links: BTreeMap<(String, String), [u64; 3]>,
 }
 
@@ -22,6 +27,7 @@ impl Total {
     pub(super) fn add(&mut self, run: &Report) {
         let sum = &mut self.report;
         sum.seed = if self.seeds == 0 { run.seed } else { sum.seed.min(run.seed) };
+        self.last_seed = self.last_seed.max(run.seed);
         self.seeds += 1;
         // The order in which threads finish does not matter to a sum.
         sum.trace_hash = sum.trace_hash.wrapping_add(run.trace_hash);
@@ -43,6 +49,8 @@ impl Total {
         sum.latency.merge(&run.latency);
         sum.recovery.merge(&run.recovery);
         add_timeline(sum, run);
+        self.runs_in.resize(sum.timeline.len(), 0);
+        self.runs_in.iter_mut().take(run.timeline.len()).for_each(|runs| *runs += 1);
         for link in &run.links {
             let counts = self.links.entry((link.from.clone(), link.to.clone())).or_default();
             for (count, more) in counts.iter_mut().zip([link.frames, link.bytes, link.connections])
@@ -57,13 +65,8 @@ impl Total {
         self.verdicts.truncate(VERDICTS_MAX);
     }
 
-    /// Turns sums that mean nothing into the mean of all runs (hosts linked at a moment), and
-    /// orders the links, the busiest first. Of the latency at a moment the worst run is kept.
+    /// Orders the links, the busiest first.
     pub(super) fn finish(&mut self) {
-        let runs = self.seeds.max(1) as u32;
-        for moment in &mut self.report.timeline {
-            moment.linked /= runs;
-        }
         let links = std::mem::take(&mut self.links).into_iter();
         let mut links: Vec<LinkTraffic> = links
             .map(|((from, to), [frames, bytes, connections])| LinkTraffic {
@@ -148,7 +151,9 @@ mod tests {
         assert_eq!((report.links[0].from.as_str(), report.links[0].frames), ("home-1", 21));
         let moments: Vec<_> = report.timeline.iter().map(|m| (m.succeeded, m.p99_micros)).collect();
         assert_eq!(moments, [(12, 3), (8, 3), (4, 3)]);
-        assert_eq!(report.timeline[0].linked, 2);
+        let linked: Vec<_> = report.timeline.iter().map(|moment| moment.linked).collect();
+        assert_eq!((linked, one.runs_in), (vec![6, 4, 2], vec![3, 2, 1]));
+        assert_eq!(one.last_seed, 3);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Runs worlds: one, or seed after seed on every core until the time is over. Runs that have begun
-//! are finished, because only a finished run can be judged.
+//! are finished, because only a finished run can be judged; those that Ctrl-C stops are left out.
 
 use super::figures::Total;
 use super::options::Order;
 use super::panics::{Quiet, caught};
 use super::progress::Progress;
+use super::stop::Stop;
 use relay_sim::{Plan, Report, Span, Verdict, World};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,8 @@ pub(super) struct Outcome {
     pub(super) unequal: Vec<(u64, [u64; 2])>,
     /// Real time that it took.
     pub(super) wall: Duration,
+    /// Whether Ctrl-C ended it.
+    pub(super) is_interrupted: bool,
     /// Threads that worked.
     pub(super) threads: usize,
 }
@@ -52,7 +55,7 @@ impl Outcome {
 }
 
 /// Runs what is asked for.
-pub(super) fn hunt(order: &Order, progress: &Progress) -> Outcome {
+pub(super) fn hunt(order: &Order, progress: &Progress, stop: &Stop) -> Outcome {
     let started = Instant::now();
     let _quiet = Quiet::new();
     let is_pair = order.is_verified && order.hunt_for.is_none() && order.jobs > 1;
@@ -63,6 +66,7 @@ pub(super) fn hunt(order: &Order, progress: &Progress) -> Outcome {
     let hunt = Hunt {
         order,
         progress,
+        stop,
         started,
         is_pair,
         next: AtomicU64::new(0),
@@ -79,12 +83,14 @@ pub(super) fn hunt(order: &Order, progress: &Progress) -> Outcome {
         hunt.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     total.finish();
     unequal.sort_unstable();
-    Outcome { total, broken, unequal, wall: started.elapsed(), threads }
+    let is_interrupted = stop.is_asked();
+    Outcome { total, broken, unequal, wall: started.elapsed(), is_interrupted, threads }
 }
 
 struct Hunt<'a> {
     order: &'a Order,
     progress: &'a Progress,
+    stop: &'a Stop,
     started: Instant,
     /// Whether the two runs of a seed go side by side.
     is_pair: bool,
@@ -102,7 +108,7 @@ struct Found {
 impl Hunt<'_> {
     fn work(&self) {
         while let Some(plan) = self.next_plan() {
-            let (report, again) = self.run(&plan);
+            let Some((report, again)) = self.run(&plan) else { return };
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
             let calls = report.calls.made;
             if let Some(again) = again.filter(|again| *again != report.trace_hash) {
@@ -121,6 +127,9 @@ impl Hunt<'_> {
     /// The plan of the next seed; `None` when there is none left, or no time.
     fn next_plan(&self) -> Option<Plan> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
+        if self.stop.is_asked() {
+            return None;
+        }
         let is_due = match self.order.hunt_for {
             Some(time) => index == 0 || self.started.elapsed() < time,
             None => index == 0,
@@ -129,23 +138,26 @@ impl Hunt<'_> {
         is_due.then(|| Plan { seed, ..self.order.plan.clone() })
     }
 
-    /// The report, and the hash of the second run if one is asked for.
-    fn run(&self, plan: &Plan) -> (Report, Option<u64>) {
+    /// The report, and the hash of the second run if one is asked for; `None` when it was stopped.
+    fn run(&self, plan: &Plan) -> Option<(Report, Option<u64>)> {
         let simulate = || self.simulate(plan);
         if self.is_pair {
             return std::thread::scope(|scope| {
                 let second = scope.spawn(simulate);
                 let first = simulate();
                 let second = second.join().unwrap_or_else(|panic| resume_unwind(panic));
-                (first, Some(second.trace_hash))
+                Some((first?, Some(second?.trace_hash)))
             });
         }
-        let report = simulate();
-        (report, self.order.is_verified.then(|| simulate().trace_hash))
+        let report = simulate()?;
+        if !self.order.is_verified {
+            return Some((report, None));
+        }
+        Some((report, Some(simulate()?.trace_hash)))
     }
 
     /// One run. That nothing panics is a promise, too.
-    fn simulate(&self, plan: &Plan) -> Report {
+    fn simulate(&self, plan: &Plan) -> Option<Report> {
         let mut reached = 0.0;
         let run = caught(|| {
             let world = match &self.order.replay {
@@ -158,15 +170,18 @@ impl Hunt<'_> {
             let at = Span(plan.duration.0.mul_f64(reached));
             let verdict = Verdict { oracle: "S13", uid: None, at, what };
             let (seed, nodes) = (plan.seed, plan.nodes());
-            Report { seed, nodes, verdicts: vec![verdict], ..Report::default() }
+            Some(Report { seed, nodes, verdicts: vec![verdict], ..Report::default() })
         })
     }
 
-    fn advance(&self, mut world: World, reached: &mut f64) -> Report {
+    fn advance(&self, mut world: World, reached: &mut f64) -> Option<Report> {
         while world.advance() {
+            if self.stop.is_asked() {
+                return None;
+            }
             *reached = world.progress().clamp(0.0, 1.0);
             self.progress.advanced(*reached, world.calls_made() as u64);
         }
-        world.into_report()
+        Some(world.into_report())
     }
 }

@@ -54,6 +54,8 @@ pub(super) fn text(
             .iter()
             .map(|(seed, hashes)| Unequal { seed: *seed, trace_hashes: hashes.map(hash) })
             .collect(),
+        deterministic: (order.is_verified && total.seeds > 0).then_some(outcome.unequal.is_empty()),
+        interrupted: outcome.is_interrupted,
         schedule: schedule.map(|path| path.to_string_lossy().into_owned()),
         links: &report.links,
     };
@@ -89,6 +91,9 @@ struct Object<'a> {
     /// The first of the violations, word for word.
     verdicts: Vec<Broken<'a>>,
     unequal: Vec<Unequal>,
+    /// Nothing unless it was asked for.
+    deterministic: Option<bool>,
+    interrupted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<String>,
     links: &'a [LinkTraffic],

@@ -1,7 +1,7 @@
 //! What the options and the file ask for: the plan of the world, and what becomes of its figures.
 
 use crate::cli::{Failure, SimArgs};
-use figment::error::Kind;
+use figment::error::{Actual, Kind};
 use figment::providers::{Format, Toml};
 use relay_sim::{Faults, Plan, Schedule, Span};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ pub(super) struct Order {
     pub(super) jobs: usize,
     /// Whether each seed is run twice.
     pub(super) is_verified: bool,
+    /// Whether the figures are for programs.
+    pub(super) is_json: bool,
     /// What the user calls this world.
     pub(super) name: String,
     /// Where the page goes, if there is to be one.
@@ -50,6 +52,7 @@ impl Order {
             hunt_for: args.seconds.map(Duration::from_secs),
             jobs: args.jobs.map_or(cores, usize::from),
             is_verified: args.verify_determinism,
+            is_json: args.json,
             page: args.page.clone().or(default_page),
             schedule: args.schedule.clone(),
             command: command_of(args),
@@ -176,6 +179,16 @@ fn what_is_wrong(error: &figment::Error) -> String {
             let table: String = table.iter().map(|name| format!("{name}.")).collect();
             format!("there is no field {table}{name}, allowed are {}", allowed.join(", "))
         }
+        // Of all fields only times are text.
+        Kind::InvalidType(actual, expected) if expected == "a string" => {
+            let number = match actual {
+                Actual::Unsigned(number) => i128::try_from(*number).ok(),
+                Actual::Signed(number) => Some(*number),
+                _ => None,
+            };
+            let example = number.filter(|number| *number > 0).unwrap_or(60);
+            format!("{field} is {actual}: write a time with its unit, such as \"{example}s\"")
+        }
         Kind::InvalidType(actual, expected) => {
             format!("{field} is {actual}, allowed is {expected}")
         }
@@ -242,6 +255,8 @@ mod tests {
             ("[traffic]\nburst = \"many\"", &["traffic.burst", "\"many\"", "u32"]),
             ("[topology]\nhomes = -1", &["topology.homes", "-1"]),
             ("duration = \"5\"", &["duration", "'5' is no time", "ms, s, m"]),
+            ("duration = 90", &["duration", "90", "time with its unit, such as \"90s\""]),
+            ("[faults]\noutage = 1.5", &["faults.outage", "1.5", "such as \"60s\""]),
             ("duration = ", &["no valid TOML", "line 1"]),
         ] {
             let text = wrong(toml);

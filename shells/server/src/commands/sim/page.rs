@@ -8,7 +8,7 @@ mod svg;
 use super::hunt::Outcome;
 use super::options::Order;
 use super::summary::{call, headline, told_in_words};
-use super::words::{availability, bytes, count, number, percent, plural, span, time};
+use super::words::{availability, bytes, count, dialled, number, percent, plural, span, time};
 use relay_sim::{Histogram, Plan, Report};
 use serde_json::Value;
 use std::fmt::Write;
@@ -111,14 +111,27 @@ fn heading(body: &mut String, order: &Order, outcome: &Outcome) {
          <h1>{name} <span class=\"badge {badge}\">{word}</span></h1>\n\
          <p class=\"who\">{who}. {virtual_time} of virtual time in {wall} of real time. \
          Trace <code>{hash:016x}</code>.</p>\n\
-         <p>Run it again: <code>{command}</code></p>\n</header>\n",
+         <p>{again}: <code>{command}</code></p>\n</header>\n",
         name = escape(&order.name),
         who = escape(&headline(order, outcome)),
         virtual_time = span(report.virtual_time),
         wall = time(outcome.wall),
         hash = report.trace_hash,
         command = escape(&order.command(order.plan.seed)),
+        again = again(outcome),
     );
+}
+
+/// What the command on the page repeats.
+fn again(outcome: &Outcome) -> String {
+    let total = &outcome.total;
+    match total.seeds {
+        0 | 1 => String::from("Run it again"),
+        seeds => format!(
+            "All figures here are of {seeds} seeds together, {} to {}. Run one of them again",
+            total.report.seed, total.last_seed
+        ),
+    }
 }
 
 fn tiles(body: &mut String, outcome: &Outcome) {
@@ -199,7 +212,7 @@ fn violations(body: &mut String, order: &Order, outcome: &Outcome) {
 }
 
 fn over_time(order: &Order, outcome: &Outcome) -> [Card; 3] {
-    let timeline = &outcome.total.report.timeline;
+    let (timeline, runs_in) = (&outcome.total.report.timeline, &outcome.total.runs_in);
     let hosts = u32::from(order.plan.topology.homes) + u32::from(order.plan.topology.callers);
     let of_seeds = |what: &str| match outcome.total.seeds {
         0 | 1 => String::new(),
@@ -232,7 +245,7 @@ fn over_time(order: &Order, outcome: &Outcome) -> [Card; 3] {
             title: "Hosts linked",
             about: format!("Of {hosts} Homes and callers{}.", of_seeds("mean of")),
             legend: &[],
-            plot: plots::linked(timeline, hosts),
+            plot: plots::linked(timeline, runs_in, hosts),
             otherwise,
         },
     ]
@@ -261,7 +274,11 @@ fn distributions(report: &Report) -> [Card; 2] {
 
 fn counts(report: &Report) -> [Card; 4] {
     let links = report.links.iter().take(LINKS_MAX).map(|link| {
-        let tip = format!("{}, {}", bytes(link.bytes), plural(link.connections, "connection"));
+        let dialled = match link.connections {
+            0 => String::new(),
+            times => format!(", dialled {}", plural(times, "time")),
+        };
+        let tip = format!("{}{dialled}", bytes(link.bytes));
         bars::Bar::new(format!("{} → {}", link.from, link.to), link.frames, tip)
     });
     let named = |counts: &std::collections::BTreeMap<&'static str, u64>| {
@@ -317,17 +334,17 @@ fn details(body: &mut String, order: &Order, report: &Report) {
         let links = plural(report.links.len() as u64, "link");
         let _ = writeln!(body, "<details><summary>{links}</summary>");
         let rows = report.links.iter().take(LINK_ROWS_MAX).map(|link| {
-            let (frames, connections) = (count(link.frames), count(link.connections));
+            let (frames, connections) = (count(link.frames), dialled(link));
             [link.from.clone(), link.to.clone(), frames, bytes(link.bytes), connections]
         });
         table(body, &["from", "to", "frames", "bytes", "connections"], rows);
         body.push_str("</details>\n");
     }
     if !report.marks.is_empty() {
-        let marks = plural(report.marks.len() as u64, "situation");
+        let marks = plural(report.marks.len() as u64, "mark");
         let _ = writeln!(body, "<details><summary>{marks} reached</summary>");
         let rows = report.marks.iter().map(|(name, times)| [(*name).to_owned(), count(*times)]);
-        table(body, &["situation", "times"], rows);
+        table(body, &["mark", "times"], rows);
         body.push_str("</details>\n");
     }
 }
@@ -388,7 +405,17 @@ mod tests {
         total.add(report);
         total.finish();
         let wall = Duration::from_secs(1);
-        html(&order, &Outcome { total, broken: None, unequal: Vec::new(), wall, threads: 1 })
+        html(
+            &order,
+            &Outcome {
+                total,
+                broken: None,
+                unequal: Vec::new(),
+                wall,
+                is_interrupted: false,
+                threads: 1,
+            },
+        )
     }
 
     #[test]

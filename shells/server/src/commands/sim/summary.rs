@@ -2,9 +2,9 @@
 
 use super::hunt::Outcome;
 use super::options::{Order, quoted};
-use super::words::{availability, bytes, count, number, plural, span, time};
+use super::words::{availability, bytes, count, dialled, number, plural, span, time};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use relay_sim::{Histogram, Report, Topology, Verdict};
+use relay_sim::{Calls, Histogram, Report, Topology, Verdict};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -36,10 +36,13 @@ impl Paint {
     }
 }
 
-/// Everything but the schedule, which is not there yet.
+/// Everything but the page and the schedule, which are not there yet.
 pub(super) fn text(order: &Order, outcome: &Outcome, paint: Paint) -> String {
     let report = &outcome.total.report;
-    let title = format!("{}, {}", order.name, headline(order, outcome));
+    let mut title = format!("{}, {}", order.name, headline(order, outcome));
+    if outcome.is_interrupted {
+        title.push_str(" (interrupted: of the finished runs only)");
+    }
     let mut text = format!("{}\n\n", paint.bold(&title));
     for (name, value) in figures(outcome) {
         text.push_str(&format!("  {name:<18}{value}\n"));
@@ -58,9 +61,6 @@ pub(super) fn text(order: &Order, outcome: &Outcome, paint: Paint) -> String {
     section(&mut text, paint, &title, &links(report));
     text.push('\n');
     violations(&mut text, order, outcome, paint);
-    if let Some(page) = &order.page {
-        text.push_str(&format!("page: {}\n", page.display()));
-    }
     text
 }
 
@@ -124,9 +124,10 @@ fn figures(outcome: &Outcome) -> Vec<(&'static str, String)> {
         (
             "of them",
             format!(
-                "{} answered, {} failed, {} given up, {} lost with their caller, {} at the end",
+                "{} answered, {} failed{}, {} given up, {} lost with their caller, {} at the end",
                 count(calls.succeeded),
                 count(calls.failed),
+                as_they_must(calls),
                 count(calls.cancelled),
                 count(calls.orphaned),
                 count(calls.made.saturating_sub(ended))
@@ -138,6 +139,14 @@ fn figures(outcome: &Outcome) -> Vec<(&'static str, String)> {
         ("callers were told", told),
         ("trace hash", format!("{:016x}", report.trace_hash)),
     ]
+}
+
+/// How many of the failed calls had to fail. Availability leaves them out.
+fn as_they_must(calls: &Calls) -> String {
+    match calls.failed_as_expected {
+        0 => String::new(),
+        calls => format!(" ({} as they must: nobody offers it)", count(calls)),
+    }
 }
 
 fn percentiles(times: &Histogram) -> String {
@@ -167,7 +176,7 @@ fn links(report: &Report) -> Table {
             link.to.clone(),
             count(link.frames),
             bytes(link.bytes),
-            count(link.connections),
+            dialled(link),
         ]);
     }
     table
@@ -225,7 +234,7 @@ fn violations(text: &mut String, order: &Order, outcome: &Outcome, paint: Paint)
     }
     if let Some(broken) = &outcome.broken {
         text.push_str(&format!("run it again: {}\n", order.command(broken.plan.seed)));
-        if order.replay.is_none() {
+        if order.replay.is_none() && !outcome.is_interrupted {
             text.push_str("it is being shortened to the few steps that matter\n");
         }
     }
@@ -256,7 +265,7 @@ mod tests {
         total.finish();
         let broken = (verdicts > 0).then_some(Broken { plan, report });
         let wall = Duration::from_secs(60);
-        Outcome { total, broken, unequal: Vec::new(), wall, threads: 1 }
+        Outcome { total, broken, unequal: Vec::new(), wall, is_interrupted: false, threads: 1 }
     }
 
     fn shown(outcome: &Outcome, paint: Paint) -> String {
@@ -283,6 +292,22 @@ mod tests {
         for part in ["violations: 25", "and 5 more", "run it again: relay sim --seed 7\n"] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn calls_that_must_fail_are_told_beside_the_failed() {
+        let mut outcome = outcome(0);
+        let calls = &mut outcome.total.report.calls;
+        (calls.succeeded, calls.failed, calls.failed_as_expected) = (8, 7, 5);
+        let text = shown(&outcome, Paint(false));
+        let of_them = "8 answered, 7 failed (5 as they must: nobody offers it), 0 given up";
+        for part in [of_them, "availability      80 %"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let calls = &mut outcome.total.report.calls;
+        (calls.succeeded, calls.failed) = (0, 5);
+        let text = shown(&outcome, Paint(false));
+        assert!(text.contains("availability      -\n"), "{text}");
     }
 
     #[test]

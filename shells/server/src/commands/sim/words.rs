@@ -1,6 +1,6 @@
 //! Numbers as people read them, on the terminal and on the page.
 
-use relay_sim::Report;
+use relay_sim::{LinkTraffic, Report};
 use std::time::Duration;
 
 /// `12,345`.
@@ -79,10 +79,16 @@ pub(super) fn percent(share: f64) -> String {
 
 /// The availability in percent, or a dash where nothing was asked for.
 pub(super) fn availability(report: &Report) -> String {
-    match report.calls.succeeded + report.calls.failed {
+    let calls = &report.calls;
+    match calls.succeeded + calls.failed - calls.failed_as_expected {
         0 => String::from("-"),
         _ => percent(report.availability()),
     }
+}
+
+/// The connections of a link, or a dash in the direction in which nobody dials.
+pub(super) fn dialled(link: &LinkTraffic) -> String {
+    if link.connections == 0 { String::from("-") } else { count(link.connections) }
 }
 
 /// `1 Home`, `20 Homes`.

@@ -76,17 +76,20 @@ pub(super) fn latency_over_time(timeline: &[Moment]) -> Option<String> {
     Some(canvas.finish())
 }
 
-/// How many hosts have their link.
-pub(super) fn linked(timeline: &[Moment], hosts: u32) -> Option<String> {
+/// How many hosts have their link; of several runs the mean of those that came so far.
+pub(super) fn linked(timeline: &[Moment], runs_in: &[u32], hosts: u32) -> Option<String> {
     let course = Course::of(timeline, HALF)?;
+    let means = timeline.iter().zip(runs_in);
+    let means = means.map(|(moment, runs)| f64::from(moment.linked) / f64::from(*runs).max(1.0));
+    let means: Vec<f64> = means.collect();
     let marks = ticks(hosts.max(1).into(), 1.0);
     let plot = Area { left: course.left, right: course.right, top: 26.0, bottom: 206.0 };
     let scale = Scale::linear(top_of(&marks), (plot.bottom, plot.top));
     let mut canvas = Canvas::new("hosts linked over time", HALF, 252.0);
     canvas.y_axis(plot, &scale, "hosts", &marks);
     course.x_axis(&mut canvas, plot);
-    let steps = timeline.iter().enumerate().flat_map(|(at, moment)| {
-        let y = scale.at(moment.linked.into());
+    let steps = means.iter().enumerate().flat_map(|(at, mean)| {
+        let y = scale.at(*mean);
         [(course.x(at), y), (course.x(at + 1), y)]
     });
     let curve: Vec<(f64, f64)> = steps.collect();
@@ -97,7 +100,7 @@ pub(super) fn linked(timeline: &[Moment], hosts: u32) -> Option<String> {
     let all = scale.at(hosts.into());
     canvas.line("bound", (plot.left, all), (plot.right, all));
     course.tips(&mut canvas, plot, |at| {
-        format!("{} of {}", timeline[at].linked, plural(hosts.into(), "host"))
+        format!("{} of {}", hundredths(means[at]), plural(hosts.into(), "host"))
     });
     Some(canvas.finish())
 }
@@ -204,6 +207,12 @@ impl Course {
     }
 }
 
+/// A mean that is not rounded up to a whole number: `9`, `9.75`.
+fn hundredths(mean: f64) -> String {
+    let text = format!("{:.2}", (mean * 100.0 + 1e-6).floor() / 100.0);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 const fn ended(moment: &Moment) -> u64 {
     moment.succeeded as u64 + moment.failed as u64
 }
@@ -303,9 +312,11 @@ mod tests {
         assert_eq!(drawn.matches("class=\"bar bad\"").count(), 20);
         assert!(drawn.contains("30 s to 1 min: 50 answered, 1 failed, 2 faults begun"), "{drawn}");
         assert!(drawn.contains("virtual time (min)") && drawn.contains("calls per second"));
-        let drawn = linked(&timeline, 4).expect("a timeline");
+        let drawn = linked(&timeline, &[1; 20], 4).expect("a timeline");
         assert_eq!(drawn.matches("3 of 4 hosts").count(), 20);
-        assert!(calls(&[]).is_none() && linked(&[], 1).is_none());
+        let drawn = linked(&timeline, &[2; 20], 4).expect("a timeline");
+        assert_eq!(drawn.matches(": 1.5 of 4 hosts").count(), 20);
+        assert!(calls(&[]).is_none() && linked(&[], &[], 1).is_none());
     }
 
     #[test]
