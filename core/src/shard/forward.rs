@@ -167,7 +167,13 @@ impl Shard {
             return Err(self.error(ErrorCode::LinkLost, ""));
         };
         let max = link.inbound_max;
-        link.inbound.check(label, max).map_err(|error| match error {
+        let checked = link.inbound.check(label, max);
+        if checked == Err(LabelError::Skipped) && self.links.is_network(from) {
+            // An honest peer takes the lowest index that is free, so a request was lost on the way.
+            // Only a new link makes both tables alike again.
+            self.doom(from, CloseReason::Fault(ErrorCode::BadRequest));
+        }
+        checked.map_err(|error| match error {
             LabelError::InUse => self.error(ErrorCode::IdReused, ""),
             LabelError::Skipped => {
                 self.error(ErrorCode::BadRequest, "the message id skips indices never used")

@@ -88,31 +88,31 @@ fn hostile_homes() -> Vec<World> {
         (
             "takes_the_service_of_another",
             vec![inject(HOME, &[takes_all()]), call(CALLER, &[OWN_1, 0, 4, 4, 250])],
-            &["inject", "call"],
+            &["hostile", "call"],
             "a lease expired",
         ),
         (
             "answers_at_once_and_again",
             vec![call(CALLER, &[OWN_0, 0, 4, 4, 250, 50]), inject(HOME, &[lies(), lies()])],
-            &["call", "inject"],
+            &["call", "hostile"],
             STRAY,
         ),
         (
             "answers_what_nobody_asked",
             vec![inject(HOME, &[whole(RESPONSE, 0x3f, 0, &[0, 0])])],
-            &["inject"],
+            &["hostile"],
             STRAY,
         ),
         (
             "denies_that_it_runs",
             vec![call(CALLER, &[OWN_0, 0, 4, 4, 250, 50]), inject(HOME, &[refuses()])],
-            &["call", "inject"],
+            &["call", "hostile"],
             STRAY,
         ),
         (
             "says_goodbye_and_goes_on",
             vec![inject(HOME, &[whole(CONTROL, 0, 0, &[5, 0, 0, 100, 1, 0, 200]), takes_all()])],
-            &["inject"],
+            &["hostile"],
             "",
         ),
         (
@@ -121,7 +121,7 @@ fn hostile_homes() -> Vec<World> {
                 inject(HOME, &[whole(CONTROL, 0, 0, &[3, OWN_0]), whole(CONTROL, 0, 0, &[4, 0])]),
                 call(CALLER, &[OWN_0, 0, 4, 4, 50]),
             ],
-            &["inject", "call"],
+            &["hostile", "call"],
             "",
         ),
         (
@@ -130,7 +130,7 @@ fn hostile_homes() -> Vec<World> {
                 HOME,
                 &[whole(CONTROL, 0, 0, &[1, OWN_0]), whole(CONTROL, 0, 0, &[2, OWN_0, 0, 210, 1])],
             )],
-            &["inject"],
+            &["hostile"],
             BROKEN,
         ),
     ]
@@ -142,29 +142,29 @@ fn hostile_callers() -> Vec<World> {
     let long = b"\x00\x09service-0\x03run\xc0\xcf\x24\x00\x0a\x00\x00x";
     let made_up = [&[WHOLE, REQUEST, GENERATION_1, 0xca, long.len() as u8][..], long].concat();
     vec![
-        ("asks_and_leaves", vec![inject(CALLER, &[request(GENERATION_1)])], &["inject"], STRAY),
+        ("asks_and_leaves", vec![inject(CALLER, &[request(GENERATION_1)])], &["hostile"], STRAY),
         (
             "asks_twice_with_one_label",
             vec![inject(CALLER, &[request(GENERATION_1), request(GENERATION_1)])],
-            &["inject"],
+            &["hostile"],
             STRAY,
         ),
         (
             "asks_and_gives_up",
             vec![inject(CALLER, &[request(GENERATION_1), whole(CANCEL, GENERATION_1, 0, &[])])],
-            &["inject"],
+            &["hostile"],
             "",
         ),
         (
             "floods",
             vec![inject(CALLER, &[[&[FLOOD][..], &asked(OWN_0), &[GENERATION_1, 31]].concat()])],
-            &["inject"],
+            &["hostile"],
             STRAY,
         ),
         (
             "registers_without_leave",
             vec![inject(CALLER, &[whole(CONTROL, 0, 0, &[0, OWN_0, 0, 0, 0])])],
-            &["inject"],
+            &["hostile"],
             BROKEN,
         ),
         (
@@ -174,27 +174,27 @@ fn hostile_callers() -> Vec<World> {
                 inject(OTHER_CALLER, &[whole(PUBLISH, GENERATION_1, 3, &[])]),
                 inject(HOME, &[whole(PING, 0, 0, &[]), whole(EXTENSION, 7, 0, &[])]),
             ],
-            &["inject", "inject", "inject"],
+            &["hostile", "hostile", "hostile"],
             BROKEN,
         ),
         (
             // Ten minutes, and nobody will answer.
             "asks_for_too_long",
             vec![inject(CALLER, &[made_up])],
-            &["inject"],
+            &["hostile"],
             "",
         ),
-        ("noise", vec![inject(CALLER, &[raw]), call(CALLER, &[])], &["inject", "call"], BROKEN),
+        ("noise", vec![inject(CALLER, &[raw]), call(CALLER, &[])], &["hostile", "call"], BROKEN),
         (
             "damaged",
             vec![inject(CALLER, &[changed(DAMAGED, &asked(OWN_0), &[20, 0xff])])],
-            &["inject"],
+            &["hostile"],
             BROKEN,
         ),
         (
             "cut",
             vec![inject(CALLER, &[changed(CUT, &asked(OWN_0), &[20])]), call(CALLER, &[])],
-            &["inject", "call"],
+            &["hostile", "call"],
             BROKEN,
         ),
     ]
