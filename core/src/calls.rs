@@ -6,6 +6,7 @@
 //! search, and an answer can only ever reach a call of the link on which it arrives.
 
 use crate::outbox::LinkId;
+use crate::slots::Slot;
 use crate::time::Instant;
 use alloc::vec::Vec;
 
@@ -30,7 +31,20 @@ pub(crate) struct OutCall {
     pub(crate) back_label: u64,
     /// When the wait ends.
     pub(crate) deadline: Instant,
+    /// When it was sent.
+    pub(crate) sent_at: Instant,
+    /// The instance it was sent to, where this shard chose it.
+    pub(crate) slot: Slot,
+    /// Where its frame is kept, to be sent elsewhere if it must; [`NOT_KEPT`] if it is not.
+    pub(crate) kept: u32,
+    /// The options of the request.
+    pub(crate) options: u8,
+    /// Instances it was sent to, this one included.
+    pub(crate) attempts: u8,
 }
+
+/// The frame of a call was not kept.
+pub(crate) const NOT_KEPT: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct OutSlot {
@@ -113,6 +127,17 @@ impl Outbound {
         match &slot.state {
             OutState::Live(call) => Some(call),
             OutState::Free { .. } | OutState::Retired => None,
+        }
+    }
+
+    /// Notes where the frame of a call is kept.
+    pub(crate) fn keep(&mut self, label: u64, kept: u32) {
+        let (index, generation) = split(label);
+        if let Some(OutSlot { state: OutState::Live(call), generation: live }) =
+            self.slots.get_mut(index as usize)
+            && *live == generation
+        {
+            call.kept = kept;
         }
     }
 
@@ -265,6 +290,17 @@ impl Inbound {
         }
     }
 
+    /// The call of `label` was sent elsewhere.
+    pub(crate) fn redirect(&mut self, label: u64, onward: Onward) {
+        let (index, generation) = split(label);
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && slot.generation == generation
+            && slot.onward.is_some()
+        {
+            slot.onward = Some(onward);
+        }
+    }
+
     /// Forgets the call of `label` and tells where it went.
     #[inline]
     pub(crate) fn release(&mut self, label: u64) -> Option<Onward> {
@@ -346,7 +382,9 @@ mod tests {
 
     fn call(back_label: u64) -> OutCall {
         let back = LinkId { shard: 0, slot: 9, generation: 1 };
-        OutCall { back, back_label, deadline: Instant::from_nanos(back_label) }
+        let deadline = Instant::from_nanos(back_label);
+        let (sent_at, slot, kept) = (Instant::ZERO, Slot::NONE, NOT_KEPT);
+        OutCall { back, back_label, deadline, sent_at, slot, kept, options: 0, attempts: 1 }
     }
 
     #[test]

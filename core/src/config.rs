@@ -1,5 +1,6 @@
 //! Every bound and every period of a node, in one place, checked once.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
@@ -58,6 +59,28 @@ pub struct Limits {
     pub hops_max: u8,
     /// Forwards a message starts with (at most 15).
     pub ttl: u8,
+    /// Silence on a link between Mains after which a ping is sent.
+    pub peer_keepalive_after: Duration,
+    /// Silence after which a link between Mains is given up.
+    pub peer_idle_timeout: Duration,
+    /// Largest pause before a Main dials another Main again.
+    pub peer_reconnect_max: Duration,
+    /// How often a Main confirms to its peers all that it announced to them.
+    pub health_interval: Duration,
+    /// Services that one peer Main may announce.
+    pub services_per_peer_max: u32,
+    /// Handshakes that one shard begins in a second; who comes beyond is told when to come again.
+    pub handshakes_per_second: u32,
+    /// Failures in a row after which an instance gets no calls for [`Self::breaker_open`].
+    pub breaker_failures: u32,
+    /// How long an instance that failed gets no calls; then one call tries it.
+    pub breaker_open: Duration,
+    /// Instances that a call is sent to at most, where it provably did not run at the one before.
+    pub attempts_max: u32,
+    /// Retries for each hundred calls.
+    pub retry_percent: u32,
+    /// Bytes of calls in flight that one shard keeps, to be able to send them elsewhere.
+    pub retry_bytes_max: u32,
 }
 
 impl Default for Limits {
@@ -88,11 +111,30 @@ impl Default for Limits {
             publish_interval: Duration::from_millis(10),
             hops_max: 3,
             ttl: 10,
+            peer_keepalive_after: Duration::from_secs(3),
+            peer_idle_timeout: Duration::from_secs(5),
+            peer_reconnect_max: Duration::from_secs(3),
+            health_interval: Duration::from_secs(30),
+            services_per_peer_max: 100_000,
+            handshakes_per_second: 10_000,
+            breaker_failures: 5,
+            breaker_open: Duration::from_secs(30),
+            attempts_max: 2,
+            retry_percent: 10,
+            retry_bytes_max: 64 << 20,
         }
     }
 }
 
 impl Limits {
+    /// Links between Mains that a call, and so an announcement, may cross: all but the first one
+    /// and the last one.
+    #[must_use]
+    pub const fn mains_max(&self) -> usize {
+        let between = self.hops_max.saturating_sub(2);
+        if between == 0 { 1 } else { between as usize }
+    }
+
     /// Checks each bound and the relations between them.
     ///
     /// # Errors
@@ -109,7 +151,13 @@ impl Limits {
             ("local_calls_max", self.local_calls_max, counts.clone()),
             ("links_max", self.links_max, counts.clone()),
             ("handshakes_max", self.handshakes_max, counts.clone()),
-            ("services_per_link_max", self.services_per_link_max, counts),
+            ("services_per_link_max", self.services_per_link_max, counts.clone()),
+            ("services_per_peer_max", self.services_per_peer_max, 1..=1 << 24),
+            ("handshakes_per_second", self.handshakes_per_second, counts.clone()),
+            ("breaker_failures", self.breaker_failures, counts),
+            ("attempts_max", self.attempts_max, 1..=10),
+            ("retry_percent", self.retry_percent, 0..=100),
+            ("retry_bytes_max", self.retry_bytes_max, 0..=1 << 30),
             ("services_max", self.services_max, 1..=1 << 24),
             ("methods_per_service_max", self.methods_per_service_max, 1..=4_096),
             ("labels_per_slot", self.labels_per_slot, 1..=u32::MAX),
@@ -132,6 +180,11 @@ impl Limits {
             ("reconnect_min", self.reconnect_min, ms),
             ("reconnect_max", self.reconnect_max, self.reconnect_min),
             ("publish_interval", self.publish_interval, Duration::ZERO),
+            ("peer_keepalive_after", self.peer_keepalive_after, ms),
+            ("peer_idle_timeout", self.peer_idle_timeout, self.peer_keepalive_after + ms),
+            ("peer_reconnect_max", self.peer_reconnect_max, self.reconnect_min),
+            ("health_interval", self.health_interval, Duration::from_millis(100)),
+            ("breaker_open", self.breaker_open, ms),
         ] {
             let millis =
                 |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -200,6 +253,60 @@ impl Role {
     }
 }
 
+/// Which of several instances of a service gets a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Balance {
+    /// Of two instances drawn by lot the one with less to do, in calls and in time (Mitzenmacher,
+    /// "The Power of Two Choices").
+    #[default]
+    TwoChoices,
+    /// Each in turn.
+    RoundRobin,
+    /// The one with the fewest calls in flight.
+    LeastConnections,
+    /// Any, by lot.
+    Random,
+}
+
+impl Balance {
+    /// Every way, in the order of the documents.
+    pub const ALL: [Self; 4] =
+        [Self::TwoChoices, Self::RoundRobin, Self::LeastConnections, Self::Random];
+
+    /// The word used in configuration and docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TwoChoices => "p2c",
+            Self::RoundRobin => "round-robin",
+            Self::LeastConnections => "least-connections",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// How the instances of one service are chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServiceRules {
+    /// Among instances that are equally near.
+    pub balance: Balance,
+    /// Whether instances in the zone of this node come before others at the same distance.
+    pub prefer_zone: bool,
+    /// [`Limits::breaker_failures`] for this service.
+    pub breaker_failures: u32,
+    /// [`Limits::breaker_open`] for this service.
+    pub breaker_open: Duration,
+}
+
+/// How instances are chosen, service by service.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Balancing {
+    /// For services without rules of their own.
+    pub balance: Balance,
+    /// Rules of single services.
+    pub services: BTreeMap<String, ServiceRules>,
+}
+
 /// What a node is called, belongs to and allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
@@ -209,14 +316,36 @@ pub struct Config {
     pub cluster: String,
     /// The secret shown when dialling, and asked for when accepting.
     pub token: Option<String>,
+    /// Where the node is; instances in the same zone are preferred. Empty when nobody cares.
+    pub zone: String,
+    /// How instances are chosen.
+    pub balancing: Balancing,
     /// Bounds and periods.
     pub limits: Limits,
 }
 
 impl Config {
+    /// The rules for one service.
+    #[must_use]
+    pub fn rules(&self, service: &str) -> ServiceRules {
+        self.balancing.services.get(service).copied().unwrap_or(ServiceRules {
+            balance: self.balancing.balance,
+            prefer_zone: true,
+            breaker_failures: self.limits.breaker_failures,
+            breaker_open: self.limits.breaker_open,
+        })
+    }
+
     /// A node with default limits in the cluster `default`, without a token.
     #[must_use]
     pub fn new(role: Role) -> Self {
-        Self { role, cluster: String::from("default"), token: None, limits: Limits::default() }
+        Self {
+            role,
+            cluster: String::from("default"),
+            token: None,
+            zone: String::new(),
+            balancing: Balancing::default(),
+            limits: Limits::default(),
+        }
     }
 }

@@ -7,25 +7,31 @@ use crate::close::CloseReason;
 use crate::config::{Config, Role};
 use crate::error::{CallError, ErrorCode};
 use crate::event::{Event, ServiceDown};
+use crate::federation::Federation;
 use crate::handshake::Peer;
 use crate::mail::{Mail, MailBody, MailTo};
-use crate::name::{NodeId, is_method, is_service};
+use crate::message::{ControlMessage, Texts};
+use crate::name::{NodeId, is_method, is_service, key_mark};
 use crate::outbox::{DialId, LinkId, Outbox};
 use crate::registry::{Registration, Registry};
 use crate::rng::Generator;
-use crate::route::RouteTable;
+use crate::slots::{Slot, Slots};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 mod dials;
 mod messages;
+mod peers;
+mod table;
 
 use dials::Dials;
 pub use dials::{Dial, DialState};
+use peers::Announcer;
 
 /// The control plane of a node. See the crate documentation for the contract of its methods.
 #[derive(Debug)]
@@ -34,6 +40,9 @@ pub struct Control {
     node: NodeId,
     shards: u16,
     registry: Registry,
+    federation: Federation,
+    announcer: Announcer,
+    slots: Slots,
     links: BTreeMap<LinkId, Linked>,
     /// The newest link of each Main and Home.
     nodes: BTreeMap<NodeId, LinkId>,
@@ -44,7 +53,10 @@ pub struct Control {
     published_at: Instant,
     /// When this node's registrations at its Main are to be refreshed.
     refresh_at: Option<Instant>,
+    /// Links that others have taken the place of, and when they are given up.
+    retiring: Vec<(Instant, LinkId)>,
     hash_seed: u64,
+    labels: Arc<[u8]>,
 }
 
 /// An authenticated link, as Control sees it.
@@ -56,6 +68,12 @@ pub struct Linked {
     pub since: Instant,
     /// When the peer last confirmed anything: by the handshake, a registration or a refresh.
     pub confirmed_at: Instant,
+    /// It said that it is about to leave.
+    pub is_leaving: bool,
+    /// What it says of itself, as packed pairs of key and value.
+    labels: Arc<[u8]>,
+    /// First bytes of the hash of its key.
+    mark: [u8; 8],
     /// What it registered.
     pub services: BTreeSet<Arc<str>>,
     /// What it had registered until the lease ended: it comes back when the peer confirms it.
@@ -69,20 +87,35 @@ impl Control {
     pub fn new(config: Arc<Config>, node: NodeId, shards: u16, seed: [u8; 32]) -> Self {
         let mut generator = Generator::new(seed);
         let hash_seed = generator.next();
+        let dials = Dials::new(config.role, &config.limits);
+        let mut labels = Vec::new();
+        if !config.zone.is_empty() {
+            Texts::pack([ZONE, &config.zone], &mut labels);
+        }
         Self {
             config,
             node,
             shards,
             registry: Registry::default(),
+            federation: Federation::default(),
+            announcer: Announcer::default(),
+            slots: Slots::default(),
             links: BTreeMap::new(),
             nodes: BTreeMap::new(),
-            dials: Dials::default(),
+            dials,
             generator,
             publish_at: None,
             published_at: Instant::ZERO,
             refresh_at: None,
+            retiring: Vec::new(),
             hash_seed,
+            labels: labels.into(),
         }
+    }
+
+    /// Tells the wall time, by which the lives of a Main are told from each other.
+    pub fn set_wall_clock(&mut self, unix_seconds: u64) {
+        self.announcer.start_life(unix_seconds, self.generator.next());
     }
 
     /// Offers a service of the local application to everyone.
@@ -111,28 +144,60 @@ impl Control {
         if methods.len() > limits.methods_per_service_max as usize {
             return refuse(ErrorCode::Overloaded, "too many methods in this service");
         }
+        let ttl = limits.registry_ttl;
         let service: Arc<str> = Arc::from(service);
+        let node = self.node.clone();
         let registration = Registration {
             link: LOCAL,
             methods: methods.iter().map(|method| Arc::from(method.as_ref())).collect(),
+            labels: Arc::clone(&self.labels),
+            key: [0; 8],
+            slot: self.slot_for(&service, &node),
+            seq: self.announcer.next_seq(),
             confirmed_at: now,
             expires_at: None,
-            ttl: limits.registry_ttl,
+            ttl,
             listed_at: None,
         };
-        let offer = (Arc::clone(&service), self.node.clone());
-        let added = self.registry.register(offer, registration, limits);
-        added.or_else(|code| refuse(code, "the registry is full").map(|()| false))?;
-        self.announce(&service, out);
-        out.event(Event::ServiceUp { service, node: self.node.clone() });
+        let (offer, slot) = ((Arc::clone(&service), node.clone()), registration.slot);
+        if let Err(code) = self.registry.register(offer, registration, &self.config.limits) {
+            self.slots.give_back(slot);
+            let text = "the registry is full";
+            return Err(CallError::new(code, self.node.as_str(), text));
+        }
+        self.tell_main(&service, out);
+        self.own_changed(&service, &node, now, out);
+        out.event(Event::ServiceUp { service, node });
         self.changed(now, out);
         Ok(())
+    }
+
+    /// The slot of an instance that is registered again, or a new one.
+    fn slot_for(&mut self, service: &str, node: &NodeId) -> Slot {
+        let known = self.registry.get(service, node).map(|known| known.slot);
+        known.unwrap_or_else(|| self.slots.take())
+    }
+
+    /// Removes an offer made over `link`, and tells the peers.
+    fn remove_offer(
+        &mut self,
+        service: &str,
+        node: &NodeId,
+        link: LinkId,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(gone) = self.registry.withdraw(service, node, link) else { return false };
+        self.slots.give_back(gone.slot);
+        self.announcer.next_seq();
+        self.own_changed(service, node, now, out);
+        true
     }
 
     /// Takes a service of the local application back. Tells whether it was offered.
     pub fn withdraw(&mut self, service: &str, now: Instant, out: &mut Outbox) -> bool {
         let node = self.node.clone();
-        if !self.registry.withdraw(service, &node, LOCAL) {
+        if !self.remove_offer(service, &node, LOCAL, now, out) {
             return false;
         }
         self.retract(service, out);
@@ -142,17 +207,30 @@ impl Control {
         true
     }
 
-    /// Keeps a link to `address` from now on: dials it, and dials again whenever it is lost.
-    pub fn dial(&mut self, address: &str, now: Instant, out: &mut Outbox) -> DialId {
-        let id = self.dials.add(address, now);
-        self.dials.poll(now, out);
+    /// Keeps a link to one of `addresses` from now on: dials the first one, and the next one
+    /// whenever a link is lost or its Main leaves.
+    pub fn dial<T: AsRef<str>>(
+        &mut self,
+        addresses: &[T],
+        now: Instant,
+        out: &mut Outbox,
+    ) -> DialId {
+        let addresses = addresses.iter().map(|address| address.as_ref().to_string()).collect();
+        let id = self.dials.add(addresses, now);
+        self.poll_dials(now, out);
         id
     }
 
     /// Stops dialling and closes the link, if there is one. Tells whether the dial was known.
     pub fn undial(&mut self, dial: DialId, out: &mut Outbox) -> bool {
-        let Some(link) = self.dials.remove(dial) else { return false };
-        if let Some(link) = link {
+        let node = self.dials.node(dial).cloned();
+        let Some(links) = self.dials.remove(dial) else { return false };
+        for link in links {
+            self.close(link, CloseReason::Requested, out);
+        }
+        // Where the peer dialled as well, its link was kept and this dial only stood by.
+        let linked = node.and_then(|node| self.nodes.get(&node)).copied();
+        if let Some(link) = linked.filter(|_| self.config.role == Role::Main) {
             self.close(link, CloseReason::Requested, out);
         }
         true
@@ -160,17 +238,27 @@ impl Control {
 
     /// Reports that no connection could be made for an [`Open`](crate::Open).
     pub fn handle_dial_failed(&mut self, dial: DialId, now: Instant, out: &mut Outbox) {
-        self.dials.failed(dial, &self.config.limits, &mut self.generator, now, out);
+        self.dials.failed(dial, None, &mut self.generator, now, out);
+    }
+
+    fn poll_dials(&mut self, now: Instant, out: &mut Outbox) {
+        let nodes = &self.nodes;
+        let is_main = self.config.role == Role::Main;
+        self.dials.poll(now, |node| is_main && nodes.contains_key(node), out);
     }
 
     /// Takes a message from a shard of this node.
     pub fn handle_mail(&mut self, mail: Mail, now: Instant, out: &mut Outbox) {
         match mail.body {
             MailBody::LinkUp { link, peer, dial } => self.link_up(link, peer, dial, now, out),
-            MailBody::LinkDown { link, dial } => self.link_down(link, dial, now, out),
+            MailBody::LinkDown { link, dial, pause } => {
+                self.link_down(link, dial, pause, now, out);
+            }
             MailBody::Control { link, payload } => self.handle_message(link, &payload, now, out),
             MailBody::Send { .. }
             | MailBody::Close { .. }
+            | MailBody::Retire { .. }
+            | MailBody::Ping { .. }
             | MailBody::Routes(_)
             | MailBody::Request { .. }
             | MailBody::Frame { .. } => debug_assert!(false, "mail for a shard came to Control"),
@@ -179,20 +267,27 @@ impl Control {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
-        self.dials.poll(now, out);
+        self.poll_dials(now, out);
         let expired = self.registry.expire(now);
         if !expired.is_empty() && !cfg!(mutant = "expired_stays_routed") {
             self.changed(now, out);
         }
         for ((service, node), registration) in expired {
+            self.slots.give_back(registration.slot);
+            self.announcer.next_seq();
+            self.own_changed(&service, &node, now, out);
             if let Some(linked) = self.links.get_mut(&registration.link) {
                 linked.services.remove(&service);
                 linked.lapsed.insert(Arc::clone(&service), registration);
             }
             out.event(Event::ServiceDown { service, node, why: ServiceDown::Expired });
         }
+        self.tend_peers(now, out);
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh(now, out);
+        }
+        if self.retiring.first().is_some_and(|(at, _)| *at <= now) {
+            self.retire(now, out);
         }
         if self.publish_at.is_some_and(|at| at <= now) {
             self.publish(now, out);
@@ -202,14 +297,29 @@ impl Control {
     /// When [`Self::handle_timeout`] has to be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let registry = self.registry.next_expiry();
-        [self.dials.next(), registry, self.refresh_at, self.publish_at].into_iter().flatten().min()
+        let leases = [self.registry.next_expiry(), self.federation.next_expiry()];
+        let own = [self.dials.next(), self.announcer.next(), self.refresh_at, self.publish_at];
+        let retiring = self.retiring.first().map(|(at, _)| *at);
+        leases.into_iter().chain(own).flatten().chain(retiring).min()
+    }
+
+    /// When the next lease ends.
+    #[must_use]
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        let leases = [self.registry.next_expiry(), self.federation.next_expiry()];
+        leases.into_iter().flatten().min()
     }
 
     /// All registrations this node knows.
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What other Mains offer.
+    #[must_use]
+    pub const fn federation(&self) -> &Federation {
+        &self.federation
     }
 
     /// All authenticated links, ordered by id.
@@ -226,6 +336,16 @@ impl Control {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.upstream().is_some()
+    }
+
+    /// Announces that this node is about to leave: whoever can do without it goes elsewhere. It
+    /// goes on working until it is told to [`drain`](Self::drain).
+    pub fn leave(&self, out: &mut Outbox) {
+        if self.config.role == Role::Main {
+            for link in self.links.keys() {
+                self.send(*link, &ControlMessage::Leaving, out);
+            }
+        }
     }
 
     /// Starts to leave: the Main is told that this node's services are gone, and lost links are
@@ -247,92 +367,133 @@ impl Control {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let unwanted = |dials: &mut Dials, dial| !dials.connected(dial, link, now);
-        if dial.is_some_and(|dial| unwanted(&mut self.dials, dial)) {
-            return self.close(link, CloseReason::Requested, out);
-        }
         // Callers offer nothing, so any number of them may share an identity.
         if peer.role != Role::Caller {
-            match self.supersede(&peer) {
-                Ok(Some(older)) => self.close(older, CloseReason::Superseded, out),
-                Ok(None) => {}
-                Err(code) => return self.close(link, CloseReason::Fault(code), out),
+            match self.meet(&peer, dial) {
+                Meeting::First => {}
+                Meeting::Replaces(older) => self.close(older, CloseReason::Superseded, out),
+                Meeting::OneTooMany => {
+                    if let Some(dial) = dial {
+                        let _ = self.dials.connected(dial, link, &peer.node, now);
+                        self.dials.stand_by(dial);
+                    }
+                    return self.close(link, CloseReason::Superseded, out);
+                }
+                Meeting::Refused(code) => {
+                    return self.close(link, CloseReason::Fault(code), out);
+                }
             }
+        }
+        let mut replaced = None;
+        if let Some(dial) = dial {
+            match self.dials.connected(dial, link, &peer.node, now) {
+                Some(leaving) => replaced = leaving,
+                None => return self.close(link, CloseReason::Requested, out),
+            }
+        }
+        if peer.role != Role::Caller {
             self.nodes.insert(peer.node.clone(), link);
         }
-        let (services, lapsed) = (BTreeSet::new(), BTreeMap::new());
-        let linked = Linked { peer, since: now, confirmed_at: now, services, lapsed, dial };
+        let is_peer = peer.role == Role::Main && self.config.role == Role::Main;
+        let linked = Linked::new(peer, dial, now);
         self.links.insert(link, linked);
-        if dial.is_some() {
-            for service in self.own_services() {
-                self.announce(&service, out);
-            }
-            self.refresh_at = Some(now.after(self.config.limits.registry_ttl / 3));
+        if let Some(replaced) = replaced {
+            self.retiring.push((now.after(RETIRE_AFTER), replaced));
+        }
+        if is_peer {
+            self.peer_up(link, now, out);
             self.changed(now, out);
+        } else if dial.is_some() {
+            self.introduce(link, now, out);
         }
     }
 
-    /// The link that a new link of the same node replaces; another key may not take the name.
-    fn supersede(&self, peer: &Peer) -> Result<Option<LinkId>, ErrorCode> {
+    /// What a new link of a Main or a Home means, given the ones there are. A name belongs to one
+    /// key. Two Mains that dial each other keep the link of the one whose id is lower, so that both
+    /// give up the same one; otherwise a newer link replaces an older one.
+    fn meet(&self, peer: &Peer, dial: Option<DialId>) -> Meeting {
         if peer.node == self.node {
-            return Err(ErrorCode::NameConflict);
+            return Meeting::Refused(ErrorCode::NameConflict);
         }
-        let Some(older) = self.nodes.get(&peer.node) else { return Ok(None) };
-        let same_key = self.links.get(older).is_none_or(|linked| linked.peer.key == peer.key);
-        if same_key { Ok(Some(*older)) } else { Err(ErrorCode::NameConflict) }
+        let older = self.nodes.get(&peer.node);
+        let Some((older, linked)) = older.and_then(|at| Some((*at, self.links.get(at)?))) else {
+            let holder = match peer.role {
+                Role::Home => self.federation.holder(&peer.node),
+                Role::Main | Role::Caller => None,
+            };
+            let other = holder.is_some_and(|mark| mark != key_mark(&peer.key));
+            let other = other && !cfg!(mutant = "name_taken_twice");
+            return if other { Meeting::Refused(ErrorCode::NameConflict) } else { Meeting::First };
+        };
+        if linked.peer.key != peer.key {
+            return Meeting::Refused(ErrorCode::NameConflict);
+        }
+        let between_mains = peer.role == Role::Main && self.config.role == Role::Main;
+        if !between_mains || linked.dial.is_some() == dial.is_some() {
+            return Meeting::Replaces(older);
+        }
+        let ours_is_kept = self.node < peer.node;
+        if dial.is_some() == ours_is_kept { Meeting::Replaces(older) } else { Meeting::OneTooMany }
     }
 
-    fn link_down(&mut self, link: LinkId, dial: Option<DialId>, now: Instant, out: &mut Outbox) {
-        if let Some(dial) = dial {
-            self.dials.failed(dial, &self.config.limits, &mut self.generator, now, out);
+    fn link_down(
+        &mut self,
+        link: LinkId,
+        dial: Option<DialId>,
+        pause: Option<Duration>,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        match (dial, pause) {
+            (Some(dial), Some(pause)) => self.dials.paced(dial, now.after(pause.min(PAUSE_MAX))),
+            (Some(dial), None) => {
+                self.dials.failed(dial, Some(link), &mut self.generator, now, out);
+            }
+            (None, _) => {}
         }
+        self.retiring.retain(|(_, retiring)| *retiring != link);
         let Some(linked) = self.links.remove(&link) else { return };
         let node = &linked.peer.node;
         if self.nodes.get(node) == Some(&link) {
             self.nodes.remove(node);
+            self.dials.gone(node, now, &mut self.generator);
         }
         for service in linked.services {
             if cfg!(mutant = "lost_link_stays_offered") {
                 break;
             }
-            if self.registry.withdraw(&service, node, link) {
+            if self.remove_offer(&service, node, link, now, out) {
                 let (node, why) = (node.clone(), ServiceDown::LinkLost);
                 out.event(Event::ServiceDown { service, node, why });
             }
         }
+        self.peer_down(link, now, out);
         self.changed(now, out);
     }
 
+    /// Links that others have taken the place of for a while: nothing is offered over them any
+    /// more, and they end when the last call over them has.
+    fn retire(&mut self, now: Instant, out: &mut Outbox) {
+        while self.retiring.first().is_some_and(|(at, _)| *at <= now) {
+            let (_, link) = self.retiring.remove(0);
+            for service in self.own_services() {
+                self.send(link, &ControlMessage::Withdraw { service: &service }, out);
+            }
+            out.mail(MailTo::Shard(link.shard), MailBody::Retire { link });
+        }
+    }
+
     fn upstream(&self) -> Option<LinkId> {
-        let up = |(link, linked): (&LinkId, &Linked)| linked.dial.map(|_| *link);
-        self.links.iter().find_map(up)
+        if self.config.role == Role::Main {
+            return None;
+        }
+        let mut links = self.dials.iter().filter_map(|(_, dial)| dial.link());
+        links.find(|link| self.links.contains_key(link))
     }
 
     fn own_services(&self) -> Vec<Arc<str>> {
         let own = self.registry.iter().filter(|(_, node, _)| **node == self.node);
         own.map(|(service, _, _)| Arc::from(service)).collect()
-    }
-
-    /// Publishes a new route table: at once while tables are small, so that what is registered can
-    /// be called; large ones at most once in the publish interval.
-    fn changed(&mut self, now: Instant, out: &mut Outbox) {
-        let at = self.published_at.after(self.config.limits.publish_interval);
-        if at <= now || self.registry.len() <= PUBLISHED_AT_ONCE_MAX {
-            self.publish(now, out);
-        } else {
-            self.publish_at = Some(at);
-        }
-    }
-
-    fn publish(&mut self, now: Instant, out: &mut Outbox) {
-        self.publish_at = None;
-        self.published_at = now;
-        let upstream = self.upstream();
-        let table = RouteTable::build(self.hash_seed, upstream, self.registry.routes());
-        let table = Arc::new(table);
-        for shard in 0..self.shards {
-            out.mail(MailTo::Shard(shard), MailBody::Routes(Arc::clone(&table)));
-        }
     }
 
     fn close(&self, link: LinkId, reason: CloseReason, out: &mut Outbox) {
@@ -344,7 +505,40 @@ impl Control {
     }
 }
 
-/// A table of so many offers is built in some ten microseconds.
-const PUBLISHED_AT_ONCE_MAX: u32 = 1_024;
+/// What a new link of a node means.
+enum Meeting {
+    /// It is the only one.
+    First,
+    /// The older one ends.
+    Replaces(LinkId),
+    /// The older one is kept.
+    OneTooMany,
+    /// The node may not be linked here.
+    Refused(ErrorCode),
+}
+
+impl Linked {
+    fn new(peer: Arc<Peer>, dial: Option<DialId>, now: Instant) -> Self {
+        let mark = key_mark(&peer.key);
+        Self {
+            peer,
+            since: now,
+            confirmed_at: now,
+            is_leaving: false,
+            labels: Arc::from([]),
+            mark,
+            services: BTreeSet::new(),
+            lapsed: BTreeMap::new(),
+            dial,
+        }
+    }
+}
+
+/// The label that says where a node is.
+const ZONE: &str = "zone";
+/// A peer may not ask for a longer pause than this.
+const PAUSE_MAX: Duration = Duration::from_mins(5);
+/// The Main that a node moved to has told its peers by then.
+const RETIRE_AFTER: Duration = Duration::from_secs(2);
 /// The local application is a link of the first shard.
 const LOCAL: LinkId = LinkId { shard: 0, slot: 0, generation: 1 };

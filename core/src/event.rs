@@ -79,6 +79,40 @@ pub enum Event {
         /// Its reason for a person.
         message: String,
     },
+    /// A peer Main announces more than it may; the rest is not taken.
+    AnnouncementRefused {
+        /// The link.
+        link: LinkId,
+        /// The peer.
+        peer: NodeId,
+        /// The first service that was not taken.
+        service: Arc<str>,
+        /// The node that offers it.
+        node: NodeId,
+    },
+    /// What a peer Main announced did not fit its digest; it has to announce it again.
+    Resync {
+        /// The link.
+        link: LinkId,
+        /// The peer.
+        node: NodeId,
+    },
+    /// An instance of a service failed often and gets no calls, or is tried again.
+    Breaker {
+        /// The service.
+        service: Arc<str>,
+        /// The node, or the peer Main behind which the service is.
+        node: NodeId,
+        /// How it stands from now on.
+        state: BreakerState,
+    },
+    /// A call was sent to another instance because the first one provably did not run it.
+    Retried {
+        /// The service.
+        service: Arc<str>,
+        /// Why.
+        code: ErrorCode,
+    },
     /// A peer answered a call that it was never asked (audit).
     StrayAnswer {
         /// The link.
@@ -97,4 +131,27 @@ pub enum ServiceDown {
     LinkLost,
     /// Nobody refreshed it.
     Expired,
+}
+
+/// Whether an instance of a service gets calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BreakerState {
+    /// It does.
+    Closed,
+    /// It failed too often in a row and gets none for a while.
+    Open,
+    /// One call finds out whether it works again.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// The word used in JSON, logs and docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
 }

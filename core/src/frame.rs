@@ -249,6 +249,11 @@ impl Frame {
         self.freeze().slice(HEADER_BYTES..end)
     }
 
+    /// A frame of its own with the bytes of one that was sent.
+    pub(crate) fn copy(frame: &[u8]) -> Self {
+        Self { bytes: BytesMut::from(frame) }
+    }
+
     /// The bytes to send.
     #[must_use]
     #[inline]

@@ -173,6 +173,13 @@ pub enum HandshakeError {
     },
     /// A bound of the other side is too small to be of use.
     Capabilities,
+    /// Too many nodes link at once; this one is to come again.
+    Later {
+        /// In so many milliseconds.
+        wait_ms: u32,
+    },
+    /// The node is about to leave and takes no new links.
+    Draining,
     /// The other side refused.
     Rejected {
         /// Its reason as a code.
@@ -192,6 +199,8 @@ impl HandshakeError {
             Self::Version { .. } => ErrorCode::Version,
             Self::Capabilities => ErrorCode::Capabilities,
             Self::NodeInvalid => ErrorCode::NameInvalid,
+            Self::Later { .. } => ErrorCode::RateLimited,
+            Self::Draining => ErrorCode::Draining,
             Self::Cluster { .. } => ErrorCode::Forbidden,
             Self::ClockSkew { .. }
             | Self::NodeKeyMismatch
@@ -227,6 +236,10 @@ impl fmt::Display for HandshakeError {
             Self::SignatureInvalid => f.write_str("the signature does not fit"),
             Self::Token => f.write_str("the token is missing or wrong"),
             Self::Role { theirs } => write!(f, "a {} has no place at this end", theirs.name()),
+            Self::Later { wait_ms } => {
+                write!(f, "too many nodes link at once; come again in {wait_ms} ms")
+            }
+            Self::Draining => f.write_str("this node is about to leave"),
             Self::Capabilities => f.write_str("frames or streams are limited to too little"),
             Self::Rejected { code, message } => write!(f, "refused ({code}): {message}"),
         }
@@ -279,11 +292,15 @@ pub(crate) struct WireSignature {
 pub(crate) enum Response<'a> {
     Accepted { session: [u8; 16], epoch: u64, signature: WireSignature },
     Rejected { code: u16, message: &'a str },
+    Later { wait_ms: u32 },
 }
 
 /// Writes the refusal that the acceptor sends before it closes.
 pub(crate) fn rejection(error: &HandshakeError) -> Vec<u8> {
     use alloc::string::ToString;
+    if let HandshakeError::Later { wait_ms } = error {
+        return encode(&Message::Response(Response::Later { wait_ms: *wait_ms }));
+    }
     let text = error.to_string();
     let message = cut(&text, REJECTION_BYTES_MAX);
     encode(&Message::Response(Response::Rejected { code: error.code() as u16, message }))

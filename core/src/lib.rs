@@ -55,8 +55,8 @@
 //!         called = true;
 //!         at = 0;
 //!         let deadline = Duration::from_secs(1);
-//!         let (node, service, method) = ("", "blog", "count");
-//!         let call = Call { node, service, method, body: b"[]", deadline, idempotent: false };
+//!         let (service, method) = ("blog", "count");
+//!         let call = Call { service, method, body: b"[]", deadline, ..Call::default() };
 //!         nodes[0].call(call, now, &mut out).expect("accepted");
 //!         continue;
 //!     };
@@ -81,6 +81,7 @@ mod control;
 mod deadlines;
 mod error;
 mod event;
+mod federation;
 pub mod frame;
 pub mod handshake;
 mod mail;
@@ -92,16 +93,19 @@ mod registry;
 mod rng;
 mod route;
 mod shard;
+mod slots;
 mod stats;
 mod time;
 
 pub use close::CloseReason;
-pub use config::{Config, Limits, LimitsInvalid, Role};
+pub use config::{Balance, Balancing, Config, Limits, LimitsInvalid, Role, ServiceRules};
 pub use control::{Control, Dial, DialState, Linked};
 pub use error::{CallError, ErrorCode, Executed, Retry};
-pub use event::{Event, ServiceDown};
+pub use event::{BreakerState, Event, ServiceDown};
+pub use federation::{Federation, Learned};
 pub use handshake::{HandshakeError, Identity, Peer};
 pub use mail::{Mail, MailTo};
+pub use message::{Priority, is_target};
 pub use name::{
     METHOD_BYTES_MAX, NODE_ID_BYTES_MAX, NameInvalid, NodeId, SERVICE_BYTES_MAX, is_method,
     is_node_id, is_service,
@@ -109,8 +113,9 @@ pub use name::{
 pub use node::{Node, Siblings};
 pub use outbox::{
     Answer, CallId, Delivery, DialId, IncomingCall, LinkId, LocalCallId, Open, Outbox, Output,
+    TraceHop,
 };
 pub use registry::{Registration, Registry};
-pub use shard::{Call, LinkLimitReached, Reply, Shard, Side, Usage};
+pub use shard::{Call, InstanceView, LinkLimitReached, Reply, Shard, Side, Usage};
 pub use stats::Stats;
 pub use time::Instant;

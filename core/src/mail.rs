@@ -8,6 +8,7 @@ use crate::route::RouteTable;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::time::Duration;
 
 /// A message to another machine of the same node.
 ///
@@ -41,13 +42,18 @@ pub(crate) enum MailBody {
     /// Shard to Control: a link is authenticated.
     LinkUp { link: LinkId, peer: Arc<Peer>, dial: Option<DialId> },
     /// Shard to Control: a link (or the dial that should have become one) ended.
-    LinkDown { link: LinkId, dial: Option<DialId> },
+    /// With a pause when the other side had no time for it now.
+    LinkDown { link: LinkId, dial: Option<DialId>, pause: Option<Duration> },
     /// Shard to Control: a control message, not yet decoded.
     Control { link: LinkId, payload: Bytes },
     /// Control to Shard: send this control message.
     Send { link: LinkId, payload: Vec<u8> },
     /// Control to Shard: close this link.
     Close { link: LinkId, reason: CloseReason },
+    /// Control to Shard: close this link once no call is in flight over it.
+    Retire { link: LinkId },
+    /// Control to Shard: measure how far the peer is.
+    Ping { link: LinkId },
     /// Control to Shard: where services are now.
     Routes(Arc<RouteTable>),
     /// Shard to Shard: a request for a link of the receiver.

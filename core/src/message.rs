@@ -9,6 +9,15 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 
+mod control;
+mod hops;
+mod record;
+
+pub use control::ControlMessage;
+pub use hops::{HOPS_BYTES_MAX, Hop, HopList};
+pub use record::{PAGE_BYTES_MAX, Record, records};
+pub(crate) use record::{Page, is_labels};
+
 /// A payload that does not say what its kind promises.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -61,7 +70,7 @@ pub struct RequestEnvelope<'a> {
     pub method: &'a str,
     /// Milliseconds left when the message was written.
     pub deadline_ms: u32,
-    /// [`OPTION_IDEMPOTENT`]; all other bits are zero.
+    /// [`OPTION_IDEMPOTENT`] and its like; bits without a meaning are zero.
     pub options: u8,
     /// The TTL the message started with: less the TTL of the frame, it is the hops so far.
     pub ttl: u8,
@@ -69,10 +78,59 @@ pub struct RequestEnvelope<'a> {
     pub content: u8,
     /// Packed pairs of key and value, keys in strictly rising order. See [`Texts`].
     pub headers: Texts<'a>,
+    /// The Mains that the message crosses behind the first one, in their order; on the wire only
+    /// with [`OPTION_PATH`], and there only when there are at least two of them.
+    #[serde(skip_serializing_if = "Texts::is_empty")]
+    pub path: Texts<'a>,
 }
 
 /// The caller declares that running the call twice does no harm.
 pub const OPTION_IDEMPOTENT: u8 = 1;
+/// Every node on the way adds to the answer how long it waited for it.
+pub const OPTION_TRACE: u8 = 1 << 1;
+/// Where there is no room for all calls this one comes first.
+pub const OPTION_HIGH: u8 = 1 << 2;
+/// Where there is no room for all calls this one comes last.
+pub const OPTION_LOW: u8 = 1 << 3;
+/// The envelope ends with a path.
+pub const OPTION_PATH: u8 = 1 << 4;
+const OPTIONS: u8 = OPTION_IDEMPOTENT | OPTION_TRACE | OPTION_HIGH | OPTION_LOW | OPTION_PATH;
+
+/// How much a call matters where there is no room for all.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Priority {
+    /// It comes last.
+    Low,
+    /// As most calls.
+    #[default]
+    Normal,
+    /// It comes first.
+    High,
+}
+
+impl Priority {
+    /// Every priority, the least one first.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
+
+    /// The word used in JSON and docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+
+    /// Its bits among the options of a request.
+    pub(crate) const fn options(self) -> u8 {
+        match self {
+            Self::Low => OPTION_LOW,
+            Self::Normal => 0,
+            Self::High => OPTION_HIGH,
+        }
+    }
+}
 
 impl<'a> RequestEnvelope<'a> {
     /// Reads the envelope and returns it with the body behind it.
@@ -84,7 +142,7 @@ impl<'a> RequestEnvelope<'a> {
         let mut reader = Reader(payload);
         let envelope = reader.request().ok_or(MessageError::Malformed)?;
         let body = reader.0;
-        if !envelope.node.is_empty() && !is_node_id(envelope.node) {
+        if !envelope.node.is_empty() && !is_target(envelope.node) {
             return Err(MessageError::Name(NameInvalid::Node));
         }
         if !is_service(envelope.service) {
@@ -93,13 +151,37 @@ impl<'a> RequestEnvelope<'a> {
         if !is_method(envelope.method) {
             return Err(MessageError::Name(NameInvalid::Method));
         }
-        if envelope.options & !OPTION_IDEMPOTENT != 0 {
+        let both = OPTION_HIGH | OPTION_LOW;
+        if envelope.options & !OPTIONS != 0 || envelope.options & both == both {
             return Err(MessageError::Options(envelope.options));
         }
         if !envelope.headers.0.is_empty() {
             envelope.headers.check_headers()?;
         }
+        if !envelope.path.0.is_empty() {
+            envelope.path.check_path()?;
+        }
         Ok((envelope, body))
+    }
+
+    /// How much the call matters.
+    #[must_use]
+    #[inline]
+    pub const fn priority(&self) -> Priority {
+        match self.options & (OPTION_HIGH | OPTION_LOW) {
+            OPTION_HIGH => Priority::High,
+            OPTION_LOW => Priority::Low,
+            _ => Priority::Normal,
+        }
+    }
+}
+
+/// Whether `text` names a node, as `ID` or as `ID@MAIN`.
+#[must_use]
+pub fn is_target(text: &str) -> bool {
+    match text.split_once('@') {
+        Some((node, main)) => is_node_id(node) && is_node_id(main),
+        None => is_node_id(text),
     }
 }
 
@@ -110,7 +192,7 @@ struct Reader<'a>(&'a [u8]);
 impl<'a> Reader<'a> {
     #[inline]
     fn request(&mut self) -> Option<RequestEnvelope<'a>> {
-        Some(RequestEnvelope {
+        let mut envelope = RequestEnvelope {
             node: self.text()?,
             service: self.text()?,
             method: self.text()?,
@@ -119,7 +201,12 @@ impl<'a> Reader<'a> {
             ttl: self.byte()?,
             content: self.byte()?,
             headers: Texts(self.bytes()?),
-        })
+            path: Texts::default(),
+        };
+        if envelope.options & OPTION_PATH != 0 {
+            envelope.path = Texts(self.bytes().filter(|path| !path.is_empty())?);
+        }
+        Some(envelope)
     }
 
     #[inline]
@@ -182,15 +269,41 @@ pub enum Status {
     Result = 0,
     /// The body is an error object of the application, passed on as it is.
     ApplicationError = 1,
+    /// As [`Self::Result`], with a list of hops before the body.
+    TracedResult = 2,
+    /// As [`Self::ApplicationError`], with a list of hops before the body.
+    TracedApplicationError = 3,
+}
+
+impl Status {
+    /// The same outcome with a list of hops.
+    #[must_use]
+    pub const fn traced(self) -> Self {
+        match self {
+            Self::Result | Self::TracedResult => Self::TracedResult,
+            Self::ApplicationError | Self::TracedApplicationError => Self::TracedApplicationError,
+        }
+    }
+
+    /// Whether a list of hops is before the body.
+    #[must_use]
+    pub const fn is_traced(self) -> bool {
+        matches!(self, Self::TracedResult | Self::TracedApplicationError)
+    }
 }
 
 impl ResponseEnvelope {
-    /// Reads the envelope and returns it with the body behind it.
+    /// Reads the envelope and returns it with the hops of a traced call and the body behind them.
     ///
     /// # Errors
     /// [`MessageError::Malformed`].
-    pub fn decode(payload: &[u8]) -> Result<(Self, &[u8]), MessageError> {
-        take(payload)
+    pub fn decode(payload: &[u8]) -> Result<(Self, HopList<'_>, &[u8]), MessageError> {
+        let (envelope, rest): (Self, _) = take(payload)?;
+        if !envelope.status.is_traced() {
+            return Ok((envelope, HopList::default(), rest));
+        }
+        let (hops, body) = take(rest)?;
+        Ok((envelope, HopList::checked(hops)?, body))
     }
 }
 
@@ -212,19 +325,26 @@ pub struct ErrorEnvelope<'a> {
 }
 
 impl ErrorEnvelope<'_> {
-    /// Reads an error answer.
+    /// Reads an error answer, and the hops of a traced call behind it.
     ///
     /// # Errors
     /// [`MessageError`] when it is malformed, too long or names no node.
-    pub fn decode(payload: &[u8]) -> Result<CallError, MessageError> {
+    pub fn decode(payload: &[u8]) -> Result<(CallError, HopList<'_>), MessageError> {
         let (envelope, rest): (ErrorEnvelope<'_>, _) = take(payload)?;
-        if !rest.is_empty() || !is_for_people(envelope.message) {
+        if !is_for_people(envelope.message) {
             return Err(MessageError::Malformed);
         }
         if !is_node_id(envelope.node) {
             return Err(MessageError::Name(NameInvalid::Node));
         }
-        Ok(CallError {
+        let hops = match rest {
+            [] => HopList::default(),
+            _ => match take(rest)? {
+                (hops, []) => HopList::checked(hops)?,
+                _ => return Err(MessageError::Malformed),
+            },
+        };
+        let error = CallError {
             // A newer peer may know more codes; what it says about the outcome still holds.
             code: ErrorCode::from_wire(envelope.code).unwrap_or(ErrorCode::Internal),
             executed: envelope.executed,
@@ -232,8 +352,14 @@ impl ErrorEnvelope<'_> {
             node: envelope.node.into(),
             message: envelope.message.into(),
             limit: envelope.limit,
-        })
+        };
+        Ok((error, hops))
     }
+}
+
+/// Writes packed hops, to be read by [`HopList`].
+pub(crate) fn encode_hops(hops: &[u8], out: &mut BytesMut) {
+    encode(hops, out);
 }
 
 /// Longest text of an error, in bytes; longer ones are cut where they are written.
@@ -264,96 +390,17 @@ pub(crate) fn encode_error(error: &CallError, out: &mut BytesMut) {
     );
 }
 
-/// What two linked nodes tell each other besides calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum ControlMessage<'a> {
-    /// Home to Main: this service can be called here.
-    Register {
-        /// The service.
-        service: &'a str,
-        /// Its methods, packed; none means that any method may be tried.
-        #[serde(borrow)]
-        methods: Texts<'a>,
-        /// Life of the registration unless it is refreshed, in milliseconds.
-        ttl_ms: u32,
-    },
-    /// Main to Home: the registration stands.
-    Registered {
-        /// The service.
-        service: &'a str,
-    },
-    /// Main to Home: the registration was refused.
-    Refused {
-        /// The service.
-        service: &'a str,
-        /// [`ErrorCode`] as a number.
-        code: u16,
-        /// One sentence for a person.
-        message: &'a str,
-    },
-    /// Home to Main: the service is no longer offered.
-    Withdraw {
-        /// The service.
-        service: &'a str,
-    },
-    /// Home to Main: every registration of this link still stands.
-    Refresh,
-    /// The sender closes the link after this.
-    Goodbye {
-        /// Code of the [`CloseReason`](crate::CloseReason).
-        code: u16,
-        /// One sentence for a person.
-        message: &'a str,
-        /// Do not dial again before this many milliseconds.
-        reconnect_in_ms: u32,
-    },
-}
-
-impl<'a> ControlMessage<'a> {
-    /// Reads a control message.
-    ///
-    /// # Errors
-    /// [`MessageError`] when it is malformed or a name breaks its rules.
-    pub fn decode(payload: &'a [u8]) -> Result<Self, MessageError> {
-        let (message, rest): (Self, _) = take(payload)?;
-        if !rest.is_empty() {
-            return Err(MessageError::Malformed);
-        }
-        match message {
-            Self::Register { service, .. }
-            | Self::Registered { service }
-            | Self::Refused { service, .. }
-            | Self::Withdraw { service } => {
-                if !is_service(service) {
-                    return Err(MessageError::Name(NameInvalid::Service));
-                }
-            }
-            Self::Refresh | Self::Goodbye { .. } => {}
-        }
-        match message {
-            Self::Register { methods, .. } if !methods.iter().all(|m| m.is_ok_and(is_method)) => {
-                Err(MessageError::Name(NameInvalid::Method))
-            }
-            Self::Refused { message: text, .. } | Self::Goodbye { message: text, .. }
-                if !is_for_people(text) =>
-            {
-                Err(MessageError::Malformed)
-            }
-            Self::Register { .. }
-            | Self::Registered { .. }
-            | Self::Refused { .. }
-            | Self::Withdraw { .. }
-            | Self::Refresh
-            | Self::Goodbye { .. } => Ok(message),
-        }
-    }
-}
-
 /// A list of texts in one byte string: each a varint length and its UTF-8 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Texts<'a>(#[serde(borrow)] pub &'a [u8]);
 
 impl<'a> Texts<'a> {
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Packs `texts` into `space` and borrows the result.
     pub fn pack<T: AsRef<str>>(texts: impl IntoIterator<Item = T>, space: &'a mut Vec<u8>) -> Self {
         space.clear();
@@ -383,7 +430,20 @@ impl<'a> Texts<'a> {
         })
     }
 
-    fn check_headers(self) -> Result<(), MessageError> {
+    /// A path is short, and every name in it is the id of a node. That none is in it twice is for
+    /// the Mains on it to say.
+    fn check_path(self) -> Result<(), MessageError> {
+        let mut count = 0;
+        for node in self.iter() {
+            count += 1;
+            if count > PATH_MAX || !node.is_ok_and(is_node_id) {
+                return Err(MessageError::Name(NameInvalid::Node));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_headers(self) -> Result<(), MessageError> {
         if self.0.len() > HEADER_BYTES_MAX {
             return Err(MessageError::Headers);
         }
@@ -406,6 +466,8 @@ impl<'a> Texts<'a> {
     }
 }
 
+/// Most Mains on a path: a message crosses at most 15 links.
+pub const PATH_MAX: usize = 13;
 /// Most headers of one call.
 pub const HEADERS_MAX: usize = 32;
 /// Most bytes of all headers of one call.
@@ -418,7 +480,7 @@ pub(crate) fn take<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u
 }
 
 /// Appends `value` in postcard's encoding.
-pub(crate) fn encode<T: Serialize>(value: &T, out: &mut BytesMut) {
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut BytesMut) {
     // The flavour below cannot fail, and no type of this crate refuses to be written.
     let _ = postcard::serialize_with_flavor::<T, _, _>(value, Append(out));
 }

@@ -25,6 +25,11 @@ impl NodeId {
         if is_node_id(text) { Ok(Self(Arc::from(text))) } else { Err(NameInvalid::Node) }
     }
 
+    /// Stands for a name that cannot be.
+    pub(crate) fn unknown() -> Self {
+        Self(Arc::from("-"))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -94,15 +99,21 @@ pub fn is_method(text: &str) -> bool {
 
 /// The node id that belongs to a key when the operator chose none: 16 hex digits of its hash.
 pub(crate) fn node_id_of_key(key: &[u8; 32]) -> NodeId {
-    use sha2::Digest;
-    let hash = sha2::Sha256::digest(key);
     let mut text = String::with_capacity(16);
-    for byte in hash.iter().take(8) {
+    for byte in key_mark(key) {
         for digit in [byte >> 4, byte & 15] {
             text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
         }
     }
     NodeId(Arc::from(text))
+}
+
+/// The first bytes of the hash of a key, by which Mains tell each other whose a name is.
+pub(crate) fn key_mark(key: &[u8; 32]) -> [u8; 8] {
+    use sha2::Digest;
+    let mut mark = [0; 8];
+    mark.copy_from_slice(&sha2::Sha256::digest(key)[..8]);
+    mark
 }
 
 /// Whether `id` has the form reserved for ids derived from a key.

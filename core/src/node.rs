@@ -9,7 +9,7 @@ use crate::mail::{Mail, MailTo};
 use crate::name::NodeId;
 use crate::outbox::{CallId, DialId, LinkId, LocalCallId, Outbox};
 use crate::rng::Generator;
-use crate::shard::{Call, LinkLimitReached, Reply, Shard, Side, Usage};
+use crate::shard::{Call, InstanceView, LinkLimitReached, Reply, Shard, Side, Usage};
 use crate::stats::Stats;
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -63,7 +63,8 @@ impl Node {
     }
 
     /// See [`Shard::set_wall_clock`].
-    pub const fn set_wall_clock(&mut self, unix_seconds: u64, now: Instant) {
+    pub fn set_wall_clock(&mut self, unix_seconds: u64, now: Instant) {
+        self.control.set_wall_clock(unix_seconds);
         self.shard.set_wall_clock(unix_seconds, now);
     }
 
@@ -208,9 +209,19 @@ impl Node {
         withdrawn
     }
 
-    /// See [`Control::dial`].
+    /// Keeps a link to `address` from now on. See [`Control::dial`].
     pub fn dial(&mut self, address: &str, now: Instant, out: &mut Outbox) -> DialId {
-        let dial = self.control.dial(address, now, out);
+        self.dial_any(&[address], now, out)
+    }
+
+    /// Keeps a link to one of several Mains. See [`Control::dial`].
+    pub fn dial_any<T: AsRef<str>>(
+        &mut self,
+        addresses: &[T],
+        now: Instant,
+        out: &mut Outbox,
+    ) -> DialId {
+        let dial = self.control.dial(addresses, now, out);
         self.sort_mail(now, out);
         dial
     }
@@ -220,6 +231,32 @@ impl Node {
         let undialled = self.control.undial(dial, out);
         self.sort_mail(now, out);
         undialled
+    }
+
+    /// Announces that this node is about to leave: whoever can do without it goes elsewhere, and no
+    /// new links are taken. Calls go on. Follow with [`Self::drain`] when [`Self::link_count`] is
+    /// zero, or after a while.
+    pub fn leave(&mut self, now: Instant, out: &mut Outbox) {
+        self.control.leave(out);
+        self.shard.leave();
+        self.sort_mail(now, out);
+    }
+
+    /// See [`Shard::link_count`].
+    #[must_use]
+    pub const fn link_count(&self) -> u32 {
+        self.shard.link_count()
+    }
+
+    /// See [`Shard::instances`].
+    pub fn instances(&self) -> impl Iterator<Item = InstanceView<'_>> {
+        self.shard.instances()
+    }
+
+    /// See [`Shard::round_trip`].
+    #[must_use]
+    pub fn round_trip(&self, link: LinkId) -> Option<core::time::Duration> {
+        self.shard.round_trip(link)
     }
 
     /// Starts to leave: new calls are refused, the Main is told that the services are gone, and
@@ -266,7 +303,7 @@ impl Node {
     /// no call goes to a node whose lease is over.
     #[inline]
     fn end_leases(&mut self, now: Instant, out: &mut Outbox) {
-        if self.control.registry().next_expiry().is_some_and(|at| at <= now) {
+        if self.control.next_expiry().is_some_and(|at| at <= now) {
             self.control.handle_timeout(now, out);
             self.sort_mail(now, out);
         }

@@ -5,12 +5,13 @@ use crate::error::CallError;
 use crate::event::Event;
 use crate::frame::HEADER_BYTES;
 use crate::mail::{Mail, MailBody, MailTo};
-use crate::message::{OPTION_IDEMPOTENT, RequestEnvelope};
+use crate::message::{Hop, HopList, OPTION_IDEMPOTENT, RequestEnvelope, Texts};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::time::Duration;
 
 /// What must happen in the world, in order.
 #[derive(Debug, Default)]
@@ -125,7 +126,32 @@ pub enum Delivery {
         call: LocalCallId,
         /// Its one answer.
         answer: Answer,
+        /// The nodes it crossed, if it was traced: who served it first, this node last.
+        trace: Vec<TraceHop>,
     },
+}
+
+/// What one node says of a traced call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TraceHop {
+    /// The node.
+    pub node: String,
+    /// From when it passed the call on until it had the answer; at the end of the way the time of
+    /// the handler.
+    pub took: Duration,
+    /// Instances it tried.
+    pub attempts: u8,
+}
+
+impl TraceHop {
+    pub(crate) fn list(hops: HopList<'_>) -> Vec<Self> {
+        let hop = |hop: Hop<'_>| Self {
+            node: hop.node.into(),
+            took: Duration::from_micros(hop.micros),
+            attempts: hop.attempts,
+        };
+        hops.iter().map(hop).collect()
+    }
 }
 
 /// How a call ended.
@@ -150,6 +176,7 @@ pub struct IncomingCall {
     pub idempotent: bool,
     payload: Bytes,
     names_at: [u32; 4],
+    headers_at: [u32; 2],
     body_at: u32,
 }
 
@@ -163,9 +190,11 @@ impl IncomingCall {
         let (service, method) = (envelope.service.as_bytes(), envelope.method.as_bytes());
         let end = |text: &[u8]| at(text).and_then(|at| at.checked_add(text.len() as u32));
         let names_at = [at(service)?, end(service)?, at(method)?, end(method)?];
+        let headers = envelope.headers.0;
+        let headers_at = [at(headers)?, end(headers)?];
         let body_at = u32::try_from(payload.len() - body.len()).ok()?;
         let idempotent = envelope.options & OPTION_IDEMPOTENT != 0;
-        Some(Self { call, deadline, idempotent, payload, names_at, body_at })
+        Some(Self { call, deadline, idempotent, payload, names_at, headers_at, body_at })
     }
 
     /// The service.
@@ -178,6 +207,13 @@ impl IncomingCall {
     #[must_use]
     pub fn method(&self) -> &str {
         self.text(self.names_at[2], self.names_at[3])
+    }
+
+    /// What the caller sent along, as pairs of key and value, ordered by key.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let [start, end] = self.headers_at;
+        let mut texts = Texts(&self.payload[start as usize..end as usize]).iter().flatten();
+        core::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
     }
 
     /// The parameters, sharing the memory of the frame.
@@ -200,6 +236,9 @@ pub struct LinkId {
 }
 
 impl LinkId {
+    /// Comes before every link.
+    pub(crate) const LEAST: Self = Self { shard: 0, slot: 0, generation: 0 };
+
     /// The place of the link in its shard, for drivers that keep a table beside it.
     #[must_use]
     pub const fn slot(self) -> usize {

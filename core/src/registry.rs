@@ -4,7 +4,7 @@ use crate::config::Limits;
 use crate::error::ErrorCode;
 use crate::name::NodeId;
 use crate::outbox::LinkId;
-use crate::route::Instance;
+use crate::slots::Slot;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -27,6 +27,14 @@ pub struct Registration {
     pub link: LinkId,
     /// The methods announced; none means that any may be tried.
     pub methods: Arc<[Arc<str>]>,
+    /// What the node says of itself, as packed pairs of key and value.
+    pub labels: Arc<[u8]>,
+    /// First bytes of the hash of the node's key.
+    pub(crate) key: [u8; 8],
+    /// Where shards keep what they know of the instance.
+    pub(crate) slot: Slot,
+    /// Rises with every change of what this Main announces.
+    pub(crate) seq: u64,
     /// When it was last confirmed.
     pub confirmed_at: Instant,
     /// When it ends unless it is confirmed; never for services of this node.
@@ -46,6 +54,12 @@ impl Registry {
         self.services.iter().flat_map(|(service, nodes)| {
             nodes.iter().map(move |(node, registration)| (&**service, node, registration))
         })
+    }
+
+    /// The registration of one service by one node.
+    #[must_use]
+    pub fn get(&self, service: &str, node: &NodeId) -> Option<&Registration> {
+        self.services.get(service)?.get(node)
     }
 
     /// The registrations of one service, ordered by node.
@@ -90,19 +104,21 @@ impl Registry {
     }
 
     /// Removes an offer, if it is still the one made over `link`.
-    pub(crate) fn withdraw(&mut self, service: &str, node: &NodeId, link: LinkId) -> bool {
-        let Some(nodes) = self.services.get_mut(service) else { return false };
-        let Some(registration) = nodes.get(node).filter(|found| found.link == link) else {
-            return false;
-        };
-        let listed_at = registration.listed_at;
-        nodes.remove(node);
+    pub(crate) fn withdraw(
+        &mut self,
+        service: &str,
+        node: &NodeId,
+        link: LinkId,
+    ) -> Option<Registration> {
+        let nodes = self.services.get_mut(service)?;
+        nodes.get(node).filter(|found| found.link == link)?;
+        let registration = nodes.remove(node)?;
         if nodes.is_empty() {
             self.services.remove(service);
         }
         self.count -= 1;
-        self.unlist(listed_at, service, node);
-        true
+        self.unlist(registration.listed_at, service, node);
+        Some(registration)
     }
 
     fn unlist(&mut self, listed_at: Option<Instant>, service: &str, node: &NodeId) {
@@ -136,9 +152,10 @@ impl Registry {
                     self.expiry.insert((at, service, node));
                 }
                 Some(_) => {
-                    let registration = registration.clone();
-                    self.withdraw(&service, &node, registration.link);
-                    gone.push(((service, node), registration));
+                    let link = registration.link;
+                    if let Some(registration) = self.withdraw(&service, &node, link) {
+                        gone.push(((service, node), registration));
+                    }
                 }
                 None => {}
             }
@@ -151,17 +168,11 @@ impl Registry {
         self.expiry.first().map(|(at, _, _)| *at)
     }
 
-    /// Every service with its instances, for a route table.
-    pub(crate) fn routes(
+    /// Every service with its registrations, ordered by name.
+    pub(crate) fn services(
         &self,
-    ) -> impl Iterator<Item = (Arc<str>, impl Iterator<Item = Instance> + '_)> + '_ {
-        self.services.iter().map(|(service, nodes)| {
-            let instances = nodes.iter().map(|(node, registration)| Instance {
-                node: node.clone(),
-                link: registration.link,
-            });
-            (Arc::clone(service), instances)
-        })
+    ) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<NodeId, Registration>)> {
+        self.services.iter()
     }
 }
 
@@ -185,6 +196,10 @@ mod tests {
         Registration {
             link,
             methods: Arc::from([]),
+            labels: Arc::from([]),
+            key: [0; 8],
+            slot: Slot::NONE,
+            seq: 0,
             confirmed_at: now,
             expires_at,
             ttl,
@@ -222,8 +237,8 @@ mod tests {
         let again = registry.register(offer("blog", "a"), registration(newer, at(1)), &limits);
         assert_eq!(again, Ok(false));
         let node = NodeId::new("a").expect("legal");
-        assert!(!registry.withdraw("blog", &node, LINK));
-        assert!(registry.withdraw("blog", &node, newer) && registry.is_empty());
+        assert_eq!(registry.withdraw("blog", &node, LINK), None);
+        assert!(registry.withdraw("blog", &node, newer).is_some() && registry.is_empty());
     }
 
     #[test]

@@ -8,10 +8,11 @@ use crate::close::CloseReason;
 use crate::config::{Config, Role};
 use crate::deadlines::Deadlines;
 use crate::error::{CallError, ErrorCode};
-use crate::event::Event;
+use crate::event::{BreakerState, Event};
 use crate::frame::FrameWriter;
 use crate::handshake::{Acceptor, Dialler, Identity};
 use crate::mail::{Mail, MailBody, MailTo};
+use crate::name::NodeId;
 use crate::outbox::{DialId, LinkId, Outbox, Output};
 use crate::rng::Generator;
 use crate::route::RouteTable;
@@ -24,19 +25,26 @@ use alloc::vec::Vec;
 
 mod answer;
 mod audit;
-mod choose;
 mod forward;
+mod instances;
 mod links;
 mod local;
 mod open;
+mod pace;
 mod receive;
+mod retry;
+mod select;
 mod timers;
+mod trace;
 
 pub use audit::Usage;
 pub use local::{Call, Reply};
 pub(crate) use open::control_payload;
 
+use instances::Instances;
 use links::{End, Link, Links, Network, Phase};
+use pace::Pace;
+use retry::Kept;
 
 /// One shard of a node. See the crate documentation for the contract of its methods.
 #[derive(Debug)]
@@ -52,9 +60,15 @@ pub struct Shard {
     timers: Deadlines,
     writer: FrameWriter,
     local_labels: crate::calls::Labels,
+    instances: Instances,
+    kept: Kept,
+    pace: Pace,
     /// Links to close when the frame at hand is done with.
     doomed: Vec<(LinkId, CloseReason)>,
     last_epoch: u64,
+    /// No new links are taken.
+    leaving: bool,
+    /// No new calls are taken.
     draining: bool,
     stats: Stats,
 }
@@ -80,6 +94,28 @@ impl core::fmt::Display for LinkLimitReached {
 
 impl core::error::Error for LinkLimitReached {}
 
+/// What a shard knows of one instance of a service from the calls that it sent there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InstanceView<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The node that offers it.
+    pub node: &'a NodeId,
+    /// The link to the node, or to the Main behind which it is. Instances of a service behind one
+    /// Main share what follows.
+    pub link: LinkId,
+    /// Calls that wait for an answer.
+    pub in_flight: u32,
+    /// Moving average of the time to an answer.
+    pub latency: Option<core::time::Duration>,
+    /// Calls sent there.
+    pub calls: u64,
+    /// Those of them that failed for a reason that is the instance's.
+    pub failures: u64,
+    /// Whether it gets calls.
+    pub breaker: BreakerState,
+}
+
 impl Shard {
     /// Shard `id` of `shards`. `seed` must be fresh random bytes: nonces come from it.
     #[must_use]
@@ -91,6 +127,8 @@ impl Shard {
         seed: [u8; 32],
     ) -> Self {
         let links = Links::new(id, shards, &config.limits);
+        let pace = Pace::new(config.limits.handshakes_per_second / u32::from(shards.max(1)));
+        let kept = Kept::new(&config.limits);
         Self {
             id,
             shards,
@@ -103,8 +141,12 @@ impl Shard {
             timers: Deadlines::default(),
             writer: FrameWriter::default(),
             local_labels: crate::calls::Labels::default(),
+            instances: Instances::default(),
+            kept,
+            pace,
             doomed: Vec::new(),
             last_epoch: 0,
+            leaving: false,
             draining: false,
             stats: Stats::default(),
         }
@@ -180,6 +222,8 @@ impl Shard {
             MailBody::Routes(routes) => self.routes = routes,
             MailBody::Send { link, payload } => self.send_control(link, &payload, now, out),
             MailBody::Close { link, reason } => self.close(link, reason, "", now, out),
+            MailBody::Retire { link } => self.retire(link, now, out),
+            MailBody::Ping { link } => self.ping(link, PING, now, out),
             MailBody::Request { from, link, frame } => {
                 let from = self.links.sibling(from);
                 self.handle_request_for(from, link, frame, now, out);
@@ -211,6 +255,11 @@ impl Shard {
         self.timers.next()
     }
 
+    /// Takes no new links from now on; everything else goes on.
+    pub const fn leave(&mut self) {
+        self.leaving = true;
+    }
+
     /// Refuses new calls from now on; those in flight go on.
     pub const fn drain(&mut self) {
         self.draining = true;
@@ -225,12 +274,45 @@ impl Shard {
         ids.into_iter().fold(local, |sum, id| sum + count(id))
     }
 
-    /// Says goodbye on every link and closes it. Calls in flight are answered as lost.
+    /// Says goodbye on every link and closes it. Calls in flight are answered as lost. Whoever
+    /// dialled is asked to come again one after the other, so that a restart is no storm.
     pub fn close_all(&mut self, reason: CloseReason, now: Instant, out: &mut Outbox) {
-        for link in self.links.network_ids() {
+        for (nth, link) in (0..).zip(self.links.network_ids()) {
+            let pause = self.pace.pause_of(nth);
+            if let Some(network) = self.links.network(link).filter(|n| n.dial.is_none()) {
+                network.pause = Some(pause);
+            }
             self.close(link, reason, "", now, out);
         }
         self.close_doomed(now, out);
+    }
+
+    /// The time to a peer and back, when it was last measured.
+    #[must_use]
+    pub fn round_trip(&self, link: LinkId) -> Option<core::time::Duration> {
+        match &self.links.get(link)?.end {
+            End::Network(network) => network.round_trip,
+            End::Local | End::Sibling(_) => None,
+        }
+    }
+
+    /// What is known of each instance of each service, ordered by service.
+    pub fn instances(&self) -> impl Iterator<Item = InstanceView<'_>> {
+        self.routes.services().flat_map(move |(service, instances)| {
+            instances.iter().map(move |instance| {
+                let state = self.instances.get(instance.slot);
+                InstanceView {
+                    service,
+                    node: &instance.node,
+                    link: instance.link,
+                    in_flight: state.map_or(0, |state| state.in_flight),
+                    latency: state.and_then(instances::State::latency),
+                    calls: state.map_or(0, |state| state.calls),
+                    failures: state.map_or(0, |state| state.failed),
+                    breaker: state.map_or(BreakerState::Closed, instances::State::breaker),
+                }
+            })
+        })
     }
 
     /// Counters since the start.
@@ -274,7 +356,7 @@ impl Shard {
         let Some(mut link) = self.links.remove(id) else { return };
         self.timers.set(id.slot, link.wake_at, None);
         let End::Network(network) = &link.end else { return };
-        let (dial, peer) = (network.dial, network.peer().cloned());
+        let (dial, peer, pause) = (network.dial, network.peer().cloned(), network.pause);
         self.stats.links_closed += 1;
         for onward in link.inbound.drain() {
             self.cancel_onward(onward, now, out);
@@ -292,10 +374,14 @@ impl Shard {
             if cfg!(mutant = "told_no_after_dispatch") {
                 error = error.with_executed(crate::Executed::No);
             }
-            self.answer_error(call.back, call.back_label, &error, now, out);
+            self.settle(&call, instances::Ending::Failed, now, out);
+            if !self.try_elsewhere(&call, &error, None, now, out) {
+                self.answer_error(&call, &error, now, out);
+            }
         }
         if peer.is_some() || dial.is_some() {
-            out.mail(MailTo::Control, MailBody::LinkDown { link: id, dial });
+            let pause = pause.filter(|_| dial.is_some());
+            out.mail(MailTo::Control, MailBody::LinkDown { link: id, dial, pause });
         }
         out.event(Event::LinkDown { link: id, node, reason, detail });
     }
@@ -319,3 +405,6 @@ impl Shard {
         matches!(self.config.role, Role::Main)
     }
 }
+
+/// The number of a ping that only asks whether the peer lives, and how far it is.
+const PING: u64 = 0;

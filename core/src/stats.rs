@@ -19,6 +19,8 @@ pub struct Stats {
     pub calls_failed: u64,
     /// Calls that ended because the caller cancelled or vanished.
     pub calls_cancelled: u64,
+    /// Calls sent to another instance after the first one did not run them.
+    pub calls_retried: u64,
     /// Answers that came after their call had ended.
     pub answers_late: u64,
     /// Answers to nothing that was asked.
@@ -46,6 +48,7 @@ impl Stats {
             calls_answered: self.calls_answered + other.calls_answered,
             calls_failed: self.calls_failed + other.calls_failed,
             calls_cancelled: self.calls_cancelled + other.calls_cancelled,
+            calls_retried: self.calls_retried + other.calls_retried,
             answers_late: self.answers_late + other.answers_late,
             answers_stray: self.answers_stray + other.answers_stray,
             extensions_ignored: self.extensions_ignored + other.extensions_ignored,

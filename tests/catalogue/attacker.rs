@@ -207,12 +207,14 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 
 pub(crate) fn said(frame: &Frame) -> Said {
     if frame.kind() == Kind::Error {
-        return Said::Failed(ErrorEnvelope::decode(frame.payload()).expect("a legal error"));
+        return Said::Failed(ErrorEnvelope::decode(frame.payload()).expect("a legal error").0);
     }
-    let (envelope, body) = ResponseEnvelope::decode(frame.payload()).expect("a legal answer");
+    let (envelope, _, body) = ResponseEnvelope::decode(frame.payload()).expect("a legal answer");
     match envelope.status {
-        Status::Result => Said::Result(body.to_vec()),
-        Status::ApplicationError => Said::Application(body.to_vec()),
+        Status::Result | Status::TracedResult => Said::Result(body.to_vec()),
+        Status::ApplicationError | Status::TracedApplicationError => {
+            Said::Application(body.to_vec())
+        }
     }
 }
 

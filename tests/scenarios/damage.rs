@@ -88,7 +88,7 @@ fn a_damaged_request_of_a_caller_does_not_cost_a_home_its_link() {
     let mut out = Outbox::default();
     let deadline = Duration::from_secs(5);
     let (node, service, method, body) = ("", "blog", "get", b"body".as_slice());
-    let call = Call { node, service, method, body, deadline, idempotent: false };
+    let call = Call { node, service, method, body, deadline, ..Call::default() };
     three.nodes[CALLER].call(call, NOW, &mut out).expect("accepted");
     let outputs: Vec<Output> = out.drain().collect();
     outputs.into_iter().for_each(|output| three.carry(CALLER, output));

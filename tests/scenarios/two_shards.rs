@@ -122,7 +122,7 @@ fn call_many(inputs: &Receiver<Input>, main: &Sender<Input>, calls: u32) -> u32 
             let body = made.to_be_bytes();
             let deadline = Duration::from_secs(60);
             let (service, method) = ("echo", "echo");
-            let call = Call { node: "", service, method, body: &body, deadline, idempotent: false };
+            let call = Call { service, method, body: &body, deadline, ..Call::default() };
             let call = node.call(call, now, &mut out).expect("accepted");
             waiting.insert(call, body);
             made += 1;
@@ -130,7 +130,7 @@ fn call_many(inputs: &Receiver<Input>, main: &Sender<Input>, calls: u32) -> u32 
         for output in out.drain() {
             match output {
                 Output::Transmit { frame, .. } => drop(main.send(Input::Bytes(frame.to_vec()))),
-                Output::Deliver(Delivery::Answer { call, answer }) => {
+                Output::Deliver(Delivery::Answer { call, answer, .. }) => {
                     let body = waiting.remove(&call).expect("it was made");
                     match answer {
                         Answer::Result(result) => {

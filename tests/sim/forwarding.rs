@@ -91,6 +91,7 @@ impl Forwarding {
             ttl: 10,
             content: 0,
             headers: Texts::default(),
+            path: Texts::default(),
         })?;
         let request = frame(Kind::Request, &envelope, &body);
         let envelope = ResponseEnvelope { status: Status::Result, content: 0 };

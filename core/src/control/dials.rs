@@ -1,31 +1,43 @@
-//! Whom this node dials: one link kept for each address, with growing pauses after failures.
+//! Whom this node dials: one link kept for each dial, with growing pauses after failures. A dial
+//! may name several Mains; it keeps a link to one of them and goes to the next when that one dies
+//! or leaves.
 
-use crate::config::Limits;
+use crate::config::{Limits, Role};
 use crate::event::Event;
+use crate::name::NodeId;
 use crate::outbox::{DialId, LinkId, Open, Outbox, Output};
 use crate::rng::Generator;
 use crate::time::{Instant, millis};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-/// All addresses this node keeps dialling.
-#[derive(Debug, Default)]
+/// All dials of this node.
+#[derive(Debug)]
 pub(super) struct Dials {
     dials: BTreeMap<DialId, Dial>,
     last: u32,
     stopped: bool,
+    pause_min: Duration,
+    pause_max: Duration,
 }
 
-/// One address this node keeps dialling.
+/// One link that this node keeps.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dial {
-    /// The address.
-    pub address: String,
+    /// Where it may go, in the order in which it is tried.
+    pub addresses: Vec<String>,
+    /// Which of them it goes to now.
+    at: usize,
     /// How it stands.
     pub state: DialState,
     /// Attempts that failed since a link last held.
     pub failures: u32,
+    /// Who answered at the address it goes to.
+    node: Option<NodeId>,
+    /// The link to a Main that is leaving, good until there is another one.
+    leaving: Option<LinkId>,
     /// Not to be dialled before, because the peer asked for a pause.
     not_before: Instant,
 }
@@ -39,55 +51,162 @@ pub enum DialState {
     Connecting,
     /// A link is authenticated, since then.
     Up(LinkId, Instant),
+    /// The Main at that address is linked already, by a link that it dialled itself.
+    Standby,
+}
+
+impl Dial {
+    /// The address it goes to now.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.addresses.get(self.at).map_or("", String::as_str)
+    }
+
+    /// The link that calls go over: the newest one that is authenticated.
+    #[must_use]
+    pub const fn link(&self) -> Option<LinkId> {
+        match self.state {
+            DialState::Up(link, _) => Some(link),
+            DialState::Waiting(_) | DialState::Connecting | DialState::Standby => self.leaving,
+        }
+    }
+
+    fn next_address(&mut self) {
+        if self.addresses.len() > 1 {
+            self.at = (self.at + 1) % self.addresses.len();
+            self.node = None;
+            self.not_before = Instant::ZERO;
+        }
+    }
 }
 
 impl Dials {
-    pub(super) fn add(&mut self, address: &str, now: Instant) -> DialId {
+    /// No dials yet; Mains dial each other more often than others dial them.
+    pub(super) const fn new(role: Role, limits: &Limits) -> Self {
+        let pause_max = match role {
+            Role::Main => limits.peer_reconnect_max,
+            Role::Home | Role::Caller => limits.reconnect_max,
+        };
+        let pause_min = limits.reconnect_min;
+        Self { dials: BTreeMap::new(), last: 0, stopped: false, pause_min, pause_max }
+    }
+
+    pub(super) fn add(&mut self, addresses: Vec<String>, now: Instant) -> DialId {
         self.last += 1;
         let id = DialId(self.last);
-        let (address, state) = (String::from(address), DialState::Waiting(now));
-        self.dials.insert(id, Dial { address, state, failures: 0, not_before: Instant::ZERO });
+        let dial = Dial {
+            addresses,
+            at: 0,
+            state: DialState::Waiting(now),
+            failures: 0,
+            node: None,
+            leaving: None,
+            not_before: Instant::ZERO,
+        };
+        self.dials.insert(id, dial);
         id
     }
 
-    /// Removes a dial and returns the link that it holds.
-    pub(super) fn remove(&mut self, id: DialId) -> Option<Option<LinkId>> {
+    /// Removes a dial and returns the links that it holds.
+    pub(super) fn remove(&mut self, id: DialId) -> Option<Vec<LinkId>> {
         let dial = self.dials.remove(&id)?;
-        match dial.state {
-            DialState::Up(link, _) => Some(Some(link)),
-            DialState::Waiting(_) | DialState::Connecting => Some(None),
-        }
+        let up = match dial.state {
+            DialState::Up(link, _) => Some(link),
+            DialState::Waiting(_) | DialState::Connecting | DialState::Standby => None,
+        };
+        Some(up.into_iter().chain(dial.leaving).collect())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (DialId, &Dial)> {
         self.dials.iter().map(|(id, dial)| (*id, dial))
     }
 
-    /// Asks for every connection that is due.
-    pub(super) fn poll(&mut self, now: Instant, out: &mut Outbox) {
+    /// The node that answered where this dial goes.
+    pub(super) fn node(&self, id: DialId) -> Option<&NodeId> {
+        self.dials.get(&id)?.node.as_ref()
+    }
+
+    /// Asks for every connection that is due, but for those to nodes that are linked already.
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        is_linked: impl Fn(&NodeId) -> bool,
+        out: &mut Outbox,
+    ) {
         if self.stopped {
             return;
         }
         for (id, dial) in &mut self.dials {
-            if matches!(dial.state, DialState::Waiting(at) if at <= now) {
-                dial.state = DialState::Connecting;
-                out.push(Output::Open(Open { dial: *id, address: dial.address.clone() }));
+            if !matches!(dial.state, DialState::Waiting(at) if at <= now) {
+                continue;
             }
+            let elsewhere = dial.node.as_ref().is_some_and(&is_linked) && dial.leaving.is_none();
+            if elsewhere && dial.addresses.len() == 1 {
+                dial.state = DialState::Standby;
+                continue;
+            }
+            dial.state = DialState::Connecting;
+            out.push(Output::Open(Open { dial: *id, address: dial.address().into() }));
         }
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
         let waiting = self.dials.values().filter_map(|dial| match dial.state {
             DialState::Waiting(at) => Some(at),
-            DialState::Connecting | DialState::Up(..) => None,
+            DialState::Connecting | DialState::Up(..) | DialState::Standby => None,
         });
         waiting.min().filter(|_| !self.stopped)
     }
 
-    /// Notes that a dial has its link. Tells whether the dial is still wanted.
-    pub(super) fn connected(&mut self, id: DialId, link: LinkId, now: Instant) -> bool {
-        let Some(dial) = self.dials.get_mut(&id) else { return false };
+    /// Notes that a dial has its link, and returns the one it takes the place of, if any. Nothing
+    /// when the dial is not wanted any more.
+    pub(super) fn connected(
+        &mut self,
+        id: DialId,
+        link: LinkId,
+        node: &NodeId,
+        now: Instant,
+    ) -> Option<Option<LinkId>> {
+        let dial = self.dials.get_mut(&id)?;
         dial.state = DialState::Up(link, now);
+        dial.node = Some(node.clone());
+        Some(dial.leaving)
+    }
+
+    /// The link of this dial is one too many: the peer's own is kept.
+    pub(super) fn stand_by(&mut self, id: DialId) {
+        if let Some(dial) = self.dials.get_mut(&id) {
+            dial.state = DialState::Standby;
+        }
+    }
+
+    /// A node is not linked any more: whoever stood by for it dials now.
+    pub(super) fn gone(&mut self, node: &NodeId, now: Instant, generator: &mut Generator) {
+        for dial in self.dials.values_mut() {
+            if dial.state == DialState::Standby && dial.node.as_ref() == Some(node) {
+                dial.state = DialState::Waiting(now.after(generator.up_to(self.pause_min)));
+            }
+        }
+    }
+
+    /// The Main at the other end of a link is leaving: another one is dialled, if there is one.
+    /// Tells whether there is.
+    pub(super) fn leave(
+        &mut self,
+        id: DialId,
+        link: LinkId,
+        now: Instant,
+        generator: &mut Generator,
+    ) -> bool {
+        let Some(dial) = self.dials.get_mut(&id) else { return false };
+        let is_it = matches!(dial.state, DialState::Up(up, _) if up == link);
+        if !is_it || dial.addresses.len() < 2 {
+            return false;
+        }
+        dial.leaving = Some(link);
+        dial.failures = 0;
+        dial.next_address();
+        dial.state = DialState::Waiting(now.after(generator.up_to(LEAVE_WITHIN)));
         true
     }
 
@@ -98,29 +217,46 @@ impl Dials {
         }
     }
 
-    /// Notes that an attempt failed or a link ended, and sets the next attempt: after a pause of
-    /// random length up to a bound that doubles with each failure ("full jitter": Brooker,
-    /// "Exponential Backoff and Jitter").
+    /// A Main has no time for a handshake now and said when to come again: no failure of anybody.
+    pub(super) fn paced(&mut self, id: DialId, until: Instant) {
+        if let Some(dial) = self.dials.get_mut(&id) {
+            dial.state = DialState::Waiting(until.max(dial.not_before));
+        }
+    }
+
+    /// Notes that an attempt failed or a link ended, and sets the next attempt: at the next
+    /// address, after a pause of random length up to a bound that doubles with each failure
+    /// ("full jitter": Brooker, "Exponential Backoff and Jitter"). `link` is the one that ended.
     pub(super) fn failed(
         &mut self,
         id: DialId,
-        limits: &Limits,
+        link: Option<LinkId>,
         generator: &mut Generator,
         now: Instant,
         out: &mut Outbox,
     ) {
         let Some(dial) = self.dials.get_mut(&id) else { return };
-        if cfg!(mutant = "dial_once") {
+        if link.is_some() && dial.leaving == link {
+            dial.leaving = None;
+            return;
+        }
+        if cfg!(mutant = "dial_once") || dial.state == DialState::Standby {
+            return;
+        }
+        if matches!(dial.state, DialState::Up(up, _) if link.is_some_and(|link| link != up)) {
             return;
         }
         let held = matches!(dial.state, DialState::Up(_, since) if now.since(since) >= HELD_AFTER);
-        let doublings = if held { 0 } else { dial.failures.min(DOUBLINGS_MAX) };
+        // With several addresses a round over all of them counts as one failure.
+        let rounds = if held { 0 } else { dial.failures / dial.addresses.len().max(1) as u32 };
         dial.failures = if held { 1 } else { dial.failures.saturating_add(1) };
-        let bound = limits.reconnect_min.saturating_mul(1 << doublings).min(limits.reconnect_max);
+        dial.next_address();
+        let doublings = rounds.min(DOUBLINGS_MAX);
+        let bound = self.pause_min.saturating_mul(1 << doublings).min(self.pause_max);
         let at = now.after(generator.up_to(bound)).max(dial.not_before);
         dial.state = DialState::Waiting(at);
         if !self.stopped {
-            let (address, pause_ms) = (dial.address.clone(), millis(at.since(now)));
+            let (address, pause_ms) = (dial.address().into(), millis(at.since(now)));
             out.event(Event::DialAgain { dial: id, address, pause_ms });
         }
     }
@@ -135,25 +271,40 @@ impl Dials {
 const HELD_AFTER: Duration = Duration::from_secs(10);
 /// 100 ms doubled this often is beyond any sensible bound.
 const DOUBLINGS_MAX: u32 = 16;
+/// All nodes of a Main that leaves go elsewhere within this time.
+const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn dials(addresses: &[&str]) -> (Dials, DialId) {
+        let mut dials = Dials::new(Role::Home, &Limits::default());
+        let addresses = addresses.iter().map(|address| String::from(*address)).collect();
+        let id = dials.add(addresses, Instant::ZERO);
+        (dials, id)
+    }
+
+    fn link(slot: u32) -> LinkId {
+        LinkId { shard: 0, slot, generation: 1 }
+    }
+
     #[test]
     fn pauses_grow_to_their_bound_and_shrink_after_a_link_that_held() {
         let (limits, mut generator) = (Limits::default(), Generator::new([3; 32]));
-        let (mut dials, mut out, mut now) = (Dials::default(), Outbox::default(), Instant::ZERO);
-        let id = dials.add("ws://main", now);
+        let ((mut dials, id), mut out) = (dials(&["ws://main"]), Outbox::default());
+        let (mut now, main) = (Instant::ZERO, NodeId::unknown());
         let mut longest = [Duration::ZERO; 12];
         for round in 0..600 {
             let attempt = round % 12;
-            dials.poll(now, &mut out);
+            dials.poll(now, |_| false, &mut out);
+            let mut ended = None;
             if attempt == 0 {
-                assert!(dials.connected(id, LinkId { shard: 0, slot: 9, generation: 1 }, now));
+                ended = Some(link(9));
+                assert!(dials.connected(id, link(9), &main, now).is_some());
                 now = now.after(HELD_AFTER);
             }
-            dials.failed(id, &limits, &mut generator, now, &mut out);
+            dials.failed(id, ended, &mut generator, now, &mut out);
             let next = dials.next().expect("waiting");
             let bound = limits.reconnect_min.saturating_mul(1 << attempt.min(16));
             assert!(next.since(now) <= bound.min(limits.reconnect_max));
@@ -161,5 +312,31 @@ mod tests {
             now = next;
         }
         assert!(longest[0] <= limits.reconnect_min && longest[11] > limits.reconnect_max / 2);
+    }
+
+    #[test]
+    fn another_main_is_dialled_before_the_one_that_leaves_is_given_up() {
+        let ((mut dials, id), mut out) = (dials(&["a", "b"]), Outbox::default());
+        let (now, mut generator) = (Instant::ZERO, Generator::new([3; 32]));
+        let main = NodeId::unknown();
+        dials.poll(now, |_| false, &mut out);
+        assert_eq!(dials.connected(id, link(3), &main, now), Some(None));
+        assert!(dials.leave(id, link(3), now, &mut generator));
+        let dial = dials.iter().next().expect("one").1.clone();
+        assert_eq!((dial.address(), dial.link()), ("b", Some(link(3))));
+        let at = dials.next().expect("soon");
+        dials.poll(at, |_| true, &mut out);
+        assert_eq!(dials.connected(id, link(4), &main, at), Some(Some(link(3))));
+        dials.failed(id, Some(link(3)), &mut generator, at, &mut out);
+        let dial = dials.iter().next().expect("one").1;
+        assert_eq!((dial.link(), dial.leaving), (Some(link(4)), None));
+    }
+
+    #[test]
+    fn with_one_main_nobody_leaves() {
+        let ((mut dials, id), mut generator) = (dials(&["a"]), Generator::new([3; 32]));
+        let now = Instant::ZERO;
+        assert!(dials.connected(id, link(3), &NodeId::unknown(), now).is_some());
+        assert!(!dials.leave(id, link(3), now, &mut generator));
     }
 }

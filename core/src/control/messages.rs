@@ -1,16 +1,14 @@
 //! Control messages: what a Home tells its Main, and what it is answered.
 
-use super::{Control, LOCAL};
+use super::{Control, LOCAL, PAUSE_MAX};
 use crate::close::CloseReason;
 use crate::config::Role;
 use crate::error::ErrorCode;
 use crate::event::{Event, ServiceDown};
-use crate::mail::{MailBody, MailTo};
 use crate::message::{ControlMessage, Texts};
 use crate::name::NodeId;
 use crate::outbox::{LinkId, Outbox};
 use crate::registry::Registration;
-use crate::shard::control_payload;
 use crate::time::{Instant, millis};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -28,7 +26,10 @@ impl Control {
         let Some(linked) = self.links.get_mut(&link) else { return };
         let role = linked.peer.role;
         // The node has a newer link, and this one is being closed: what it says is out of date.
-        if role == Role::Home && self.nodes.get(&linked.peer.node) != Some(&link) {
+        if role != Role::Caller
+            && self.config.role == Role::Main
+            && self.nodes.get(&linked.peer.node) != Some(&link)
+        {
             return;
         }
         let message = match ControlMessage::decode(payload) {
@@ -44,20 +45,21 @@ impl Control {
             (ControlMessage::Withdraw { service }, Role::Home, Role::Main) => {
                 self.withdraw_remote(link, service, now, out);
             }
-            (ControlMessage::Refresh, Role::Home, Role::Main) => {
-                linked.confirmed_at = now;
-                let node = linked.peer.node.clone();
-                for service in &linked.services {
-                    self.registry.confirm(service, &node, link, now);
-                }
-                let lapsed = core::mem::take(&mut linked.lapsed);
-                if !lapsed.is_empty() {
-                    for (service, registration) in lapsed {
-                        self.restore(service, node.clone(), registration, now, out);
-                    }
-                    self.changed(now, out);
-                }
+            (ControlMessage::Refresh, Role::Home, Role::Main) => self.refreshed(link, now, out),
+            (ControlMessage::Labels { labels }, Role::Home, Role::Main) => {
+                linked.labels = Arc::from(labels.0);
             }
+            (ControlMessage::Hello { epoch_seen }, Role::Main, Role::Main) => {
+                self.greeted(link, epoch_seen, now, out);
+            }
+            (ControlMessage::Announce { page }, Role::Main, Role::Main) => {
+                self.announced(link, page, now, out);
+            }
+            (ControlMessage::Digest { count, sum }, Role::Main, Role::Main) => {
+                self.digested(link, (count, sum), now, out);
+            }
+            (ControlMessage::Resync, Role::Main, Role::Main) => self.resync(link, now, out),
+            (ControlMessage::Leaving, Role::Main, _) => self.peer_leaves(link, now, out),
             (ControlMessage::Registered { .. }, Role::Main, Role::Home) => {
                 linked.confirmed_at = now;
             }
@@ -80,10 +82,33 @@ impl Control {
                 | ControlMessage::Withdraw { .. }
                 | ControlMessage::Refresh
                 | ControlMessage::Registered { .. }
-                | ControlMessage::Refused { .. },
+                | ControlMessage::Refused { .. }
+                | ControlMessage::Labels { .. }
+                | ControlMessage::Hello { .. }
+                | ControlMessage::Announce { .. }
+                | ControlMessage::Digest { .. }
+                | ControlMessage::Resync
+                | ControlMessage::Leaving,
                 _,
                 _,
             ) => self.close(link, CloseReason::Fault(ErrorCode::BadState), out),
+        }
+    }
+
+    /// Everything that a Home registered still stands.
+    fn refreshed(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
+        let Some(linked) = self.links.get_mut(&link) else { return };
+        linked.confirmed_at = now;
+        let node = linked.peer.node.clone();
+        for service in &linked.services {
+            self.registry.confirm(service, &node, link, now);
+        }
+        let lapsed = core::mem::take(&mut linked.lapsed);
+        if !lapsed.is_empty() {
+            for (service, registration) in lapsed {
+                self.restore(service, node.clone(), registration, now, out);
+            }
+            self.changed(now, out);
         }
     }
 
@@ -96,17 +121,25 @@ impl Control {
         now: Instant,
         out: &mut Outbox,
     ) {
+        let Some(linked) = self.links.get(&link) else { return };
+        let node = linked.peer.node.clone();
+        let slot = self.slot_for(service, &node);
+        let seq = self.announcer.next_seq();
         let limits = &self.config.limits;
         let Some(linked) = self.links.get_mut(&link) else { return };
         let new = !linked.services.contains(service) && !linked.lapsed.contains_key(service);
         let here = linked.services.len() + linked.lapsed.len();
         let full = new && here >= limits.services_per_link_max as usize;
         let long = methods.len() > limits.methods_per_service_max as usize;
-        let (node, service) = (linked.peer.node.clone(), Arc::<str>::from(service));
+        let service = Arc::<str>::from(service);
         let ttl = ttl.clamp(TTL_MIN.min(limits.registry_ttl), limits.registry_ttl);
         let registration = Registration {
             link,
             methods: methods.into(),
+            labels: Arc::clone(&linked.labels),
+            key: linked.mark,
+            slot,
+            seq,
             confirmed_at: now,
             expires_at: Some(now.after(ttl)),
             ttl,
@@ -124,12 +157,16 @@ impl Control {
                 linked.services.insert(Arc::clone(&service));
                 linked.confirmed_at = now;
                 self.send(link, &ControlMessage::Registered { service: &service }, out);
+                self.own_changed(&service, &node, now, out);
                 if added {
                     out.event(Event::ServiceUp { service, node });
                 }
                 self.changed(now, out);
             }
             Err(code) => {
+                if self.registry.get(&service, &node).is_none() {
+                    self.slots.give_back(slot);
+                }
                 let message = &self.refuse_text(code);
                 let refused =
                     ControlMessage::Refused { service: &service, code: code as u16, message };
@@ -148,17 +185,23 @@ impl Control {
         out: &mut Outbox,
     ) {
         let expires_at = Some(now.after(lapsed.ttl));
+        let slot = self.slot_for(&service, &node);
+        let seq = self.announcer.next_seq();
         let registration =
-            Registration { confirmed_at: now, expires_at, listed_at: None, ..lapsed };
+            Registration { confirmed_at: now, expires_at, listed_at: None, slot, seq, ..lapsed };
         let (offer, link) = ((Arc::clone(&service), node.clone()), registration.link);
         match self.registry.register(offer, registration, &self.config.limits) {
             Ok(_) => {
                 if let Some(linked) = self.links.get_mut(&link) {
                     linked.services.insert(Arc::clone(&service));
                 }
+                self.own_changed(&service, &node, now, out);
                 out.event(Event::ServiceUp { service, node });
             }
             Err(code) => {
+                if self.registry.get(&service, &node).is_none() {
+                    self.slots.give_back(slot);
+                }
                 // Others took the room in the meantime; the node is told as if it had just asked.
                 let message = &self.refuse_text(code);
                 let refused =
@@ -176,7 +219,7 @@ impl Control {
         if cfg!(mutant = "withdraw_ignored") {
             return;
         }
-        if self.registry.withdraw(service, &node, link) {
+        if self.remove_offer(service, &node, link, now, out) {
             let why = ServiceDown::Withdrawn;
             out.event(Event::ServiceDown { service: Arc::from(service), node, why });
             if !cfg!(mutant = "withdrawn_stays_routed") {
@@ -185,8 +228,21 @@ impl Control {
         }
     }
 
+    /// A link to a Main that this node dialled is up: the Main is told who this is and what it
+    /// offers.
+    pub(super) fn introduce(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
+        if self.config.role == Role::Home && !self.labels.is_empty() {
+            self.send(link, &ControlMessage::Labels { labels: Texts(&self.labels) }, out);
+        }
+        for service in self.own_services() {
+            self.tell_main(&service, out);
+        }
+        self.refresh_at = Some(now.after(self.config.limits.registry_ttl / 3));
+        self.changed(now, out);
+    }
+
     /// Tells the Main about a service of this node.
-    pub(super) fn announce(&self, service: &str, out: &mut Outbox) {
+    pub(super) fn tell_main(&self, service: &str, out: &mut Outbox) {
         if self.config.role != Role::Home {
             return;
         }
@@ -224,14 +280,7 @@ impl Control {
         };
         self.registry.iter().find(own).map(|(_, _, found)| Arc::clone(&found.methods))
     }
-
-    fn send(&self, link: LinkId, message: &ControlMessage<'_>, out: &mut Outbox) {
-        let payload = control_payload(message);
-        out.mail(MailTo::Shard(link.shard), MailBody::Send { link, payload });
-    }
 }
 
-/// A peer may not ask for a longer pause than this.
-const PAUSE_MAX: Duration = Duration::from_mins(5);
 /// Shorter lives would only cost refreshes.
 const TTL_MIN: Duration = Duration::from_secs(5);

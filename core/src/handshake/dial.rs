@@ -67,6 +67,9 @@ impl Dialler {
             Message::Response(Response::Rejected { code, message }) => {
                 return Err(rejected(code, message));
             }
+            Message::Response(Response::Later { wait_ms }) => {
+                return Err(HandshakeError::Later { wait_ms });
+            }
             Message::Request(_) | Message::Proof(_) | Message::Response(_) => {
                 return Err(HandshakeError::OutOfTurn);
             }
@@ -98,6 +101,9 @@ impl Dialler {
                 Ok(peer)
             }
             Message::Response(Response::Rejected { code, message }) => Err(rejected(code, message)),
+            Message::Response(Response::Later { wait_ms }) => {
+                Err(HandshakeError::Later { wait_ms })
+            }
             Message::Request(_) | Message::Challenge(_) | Message::Proof(_) => {
                 Err(HandshakeError::OutOfTurn)
             }

@@ -19,6 +19,7 @@ fn request() -> RequestEnvelope<'static> {
         ttl: 10,
         content: 0,
         headers: Texts::default(),
+        path: Texts::default(),
     }
 }
 
@@ -83,7 +84,10 @@ fn f22_headers_are_few_short_sorted_and_unlike() {
 
 #[test]
 fn reserved_options_are_refused() {
-    assert_eq!(decode_error(RequestEnvelope { options: 2, ..request() }), MessageError::Options(2));
+    assert_eq!(
+        decode_error(RequestEnvelope { options: 32, ..request() }),
+        MessageError::Options(32)
+    );
 }
 
 #[test]
@@ -92,7 +96,7 @@ fn an_error_keeps_its_outcome() {
     error.retry = Retry::AfterMs(250);
     let mut out = BytesMut::new();
     encode_error(&error, &mut out);
-    assert_eq!(ErrorEnvelope::decode(&out), Ok(error));
+    assert_eq!(ErrorEnvelope::decode(&out), Ok((error, HopList::default())));
 }
 
 #[test]
@@ -101,7 +105,7 @@ fn an_error_text_is_cut_between_characters() {
     let mut out = BytesMut::new();
     encode_error(&error, &mut out);
     let read = ErrorEnvelope::decode(&out).expect("legal");
-    assert_eq!(read.message.len(), ERROR_MESSAGE_BYTES_MAX);
+    assert_eq!(read.0.message.len(), ERROR_MESSAGE_BYTES_MAX);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Answers and cancels: back along the way that the labels remember.
 
+use super::instances::Ending;
 use super::receive::SMALL_PER_SECOND_MAX;
 use super::{End, Shard};
 use crate::calls::{Answered, Onward, OutCall};
@@ -9,10 +10,11 @@ use crate::error::{CallError, ErrorCode, Executed};
 use crate::event::Event;
 use crate::frame::{Frame, Kind};
 use crate::mail::{MailBody, MailTo};
-use crate::message::{ErrorEnvelope, encode_error};
+use crate::message::{ErrorEnvelope, HopList, encode_error, encode_hops};
 use crate::outbox::{LinkId, Outbox};
 use crate::time::Instant;
 use alloc::string::String;
+use core::time::Duration;
 
 impl Shard {
     /// Takes the answer to a call that was sent over `from`, and to no other.
@@ -32,10 +34,14 @@ impl Shard {
         }
         let Some(link) = self.links.get_mut(from) else { return };
         match answered {
+            Answered::Live(call) if frame.kind() == Kind::Error => {
+                let frame = self.vouched(from, frame);
+                self.handle_error(from, &call, frame, now, out);
+            }
             Answered::Live(call) => {
-                let is_error = frame.kind() == Kind::Error;
-                let frame = if is_error { self.vouched(from, frame) } else { frame };
-                self.send_answer(call, frame, now, out);
+                self.settle(&call, Ending::Answered, now, out);
+                self.kept.release(call.kept);
+                self.send_answer(&call, frame, now, out);
             }
             Answered::Late => self.stats.answers_late += 1,
             Answered::Stray => {
@@ -49,6 +55,29 @@ impl Shard {
         }
     }
 
+    /// Takes an error as the answer to a call: another instance is asked, or the caller is told.
+    #[cold]
+    fn handle_error(
+        &mut self,
+        from: LinkId,
+        call: &OutCall,
+        frame: Frame,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let intact = frame.verify().is_ok();
+        let error = ErrorEnvelope::decode(frame.payload()).ok().filter(|_| intact);
+        let Some((error, _)) = error else {
+            self.settle(call, Ending::Failed, now, out);
+            self.kept.release(call.kept);
+            return self.send_answer(call, frame, now, out);
+        };
+        self.settle(call, Ending::of(error.code), now, out);
+        if !self.try_elsewhere(call, &error, Some(from), now, out) {
+            self.send_answer(call, frame, now, out);
+        }
+    }
+
     /// An error that came over a link, as this node passes it on. A Home speaks for itself only:
     /// the name in its errors is the one under which it authenticated, whatever it wrote.
     fn vouched(&mut self, from: LinkId, frame: Frame) -> Frame {
@@ -58,15 +87,23 @@ impl Shard {
             return frame;
         };
         let read = frame.verify().ok().and_then(|()| ErrorEnvelope::decode(frame.payload()).ok());
-        let error = match read {
-            Some(error) if error.node == peer.node.as_str() => return frame,
-            Some(mut error) => {
+        let (error, hops) = match read {
+            Some((error, _)) if error.node == peer.node.as_str() => return frame,
+            Some((mut error, hops)) => {
                 error.node = String::from(peer.node.as_str());
-                error
+                (error, hops)
             }
-            None => self.error(ErrorCode::BadResponse, "the error answer could not be read"),
+            None => {
+                let text = "the error answer could not be read";
+                (self.error(ErrorCode::BadResponse, text), HopList::default())
+            }
         };
-        let write = |out: &mut bytes::BytesMut| encode_error(&error, out);
+        let write = |out: &mut bytes::BytesMut| {
+            encode_error(&error, out);
+            if !hops.is_empty() {
+                encode_hops(hops.packed(), out);
+            }
+        };
         self.writer.write(Kind::Error, frame.id(), 0, write, &[])
     }
 
@@ -92,8 +129,10 @@ impl Shard {
     /// Ends a call at the node it was sent to.
     pub(super) fn cancel_onward(&mut self, onward: Onward, now: Instant, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(onward.link) else { return };
-        if link.outbound.abandon(onward.label).is_some() {
+        if let Some(call) = link.outbound.abandon(onward.label) {
             self.stats.calls_cancelled += 1;
+            self.settle(&call, Ending::Neutral, now, out);
+            self.kept.release(call.kept);
             if cfg!(mutant = "cancel_stays_here") {
                 return;
             }
@@ -107,6 +146,11 @@ impl Shard {
     pub(super) fn expire(&mut self, over: LinkId, label: u64, now: Instant, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(over) else { return };
         let Some(call) = link.outbound.abandon(label) else { return };
+        // A caller with no patience proves nothing about the instance.
+        let waited = now.since(call.sent_at) >= PATIENCE_MIN;
+        let ending = if waited { Ending::Failed } else { Ending::Neutral };
+        self.settle(&call, ending, now, out);
+        self.kept.release(call.kept);
         let cancel = self.writer.write(Kind::Cancel, label, 0, |_| {}, &[]);
         self.emit(over, cancel, now, out);
         let mut error = self.error(ErrorCode::Deadline, "");
@@ -116,7 +160,7 @@ impl Shard {
         if cfg!(mutant = "answered_twice") {
             self.send_error(call.back, call.back_label, &error, now, out);
         }
-        self.answer_error(call.back, call.back_label, &error, now, out);
+        self.answer_error(&call, &error, now, out);
         self.replace_if_used_up(over);
     }
 
@@ -132,15 +176,17 @@ impl Shard {
     /// Answers a call that was sent on with an error of this node.
     pub(super) fn answer_error(
         &mut self,
-        back: LinkId,
-        label: u64,
+        call: &OutCall,
         error: &CallError,
         now: Instant,
         out: &mut Outbox,
     ) {
-        let Some(link) = self.links.get_mut(back) else { return };
-        if link.inbound.release(label).is_some() {
-            self.send_error(back, label, error, now, out);
+        let Some(link) = self.links.get_mut(call.back) else { return };
+        if link.inbound.release(call.back_label).is_some() {
+            self.stats.calls_failed += 1;
+            let hops = HopList::default();
+            let frame = self.traced_error(call.back_label, error, hops, call, now);
+            self.emit(call.back, frame, now, out);
         }
     }
 
@@ -162,8 +208,8 @@ impl Shard {
     #[inline]
     pub(super) fn send_answer(
         &mut self,
-        call: OutCall,
-        mut frame: Frame,
+        call: &OutCall,
+        frame: Frame,
         now: Instant,
         out: &mut Outbox,
     ) {
@@ -171,6 +217,8 @@ impl Shard {
         if link.inbound.release(call.back_label).is_none() {
             return;
         }
+        let mut frame = self.with_hop(call, frame, now);
+        let Some(link) = self.links.get(call.back) else { return };
         if let End::Network(network) = &link.end {
             let limit = network.frame_bytes_out;
             // Errors always fit, and must not lose their own outcome.
@@ -219,3 +267,5 @@ impl Shard {
 
 /// Answers to nothing that a peer may send in a minute before it is cut off.
 const STRAYS_PER_MINUTE_MAX: u32 = 100;
+/// An instance that lets a caller wait so long for nothing has failed.
+const PATIENCE_MIN: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use super::timers::to_tick;
 use super::{End, Shard};
+use crate::calls::NOT_KEPT;
 use crate::outbox::LinkId;
 use alloc::format;
 use alloc::string::String;
@@ -35,6 +36,11 @@ impl Shard {
                 usage.write_bytes = usage.write_bytes.max(network.write_bytes);
             }
             usage.calls += self.audit_calls(id)?;
+        }
+        let kept = self.links.iter().flat_map(|(_, link)| link.outbound.iter());
+        let kept = kept.filter(|(_, call)| call.kept != NOT_KEPT).count();
+        if kept != self.kept.len() as usize {
+            return Err(format!("{} frames are kept for {kept} calls", self.kept.len()));
         }
         let counted = (usage.links, usage.handshaking);
         if counted != (self.links.network, self.links.handshaking) {

@@ -1,25 +1,52 @@
 //! The hot path: one request in, one frame out, towards the node that serves it.
 
-use super::choose::Loads;
+use super::select::{NoInstance, Select};
 use super::timers::to_tick;
 use super::{End, Shard};
-use crate::calls::{LabelError, Onward, OutCall};
+use crate::calls::{LabelError, NOT_KEPT, Onward, OutCall};
 use crate::close::CloseReason;
 use crate::config::Role;
-use crate::error::{CallError, ErrorCode};
-use crate::frame::Frame;
+use crate::error::{CallError, ErrorCode, Retry};
+use crate::federation::is_simple;
+use crate::frame::{Frame, Kind};
 use crate::mail::{MailBody, MailTo};
-use crate::message::RequestEnvelope;
+use crate::message::{OPTION_PATH, Priority, RequestEnvelope, Texts, encode};
+use crate::name::NodeId;
 use crate::outbox::{LinkId, Outbox};
-use crate::time::Instant;
+use crate::route::{Instance, Route};
+use crate::slots::Slot;
+use crate::time::{Instant, millis};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// What a request needs besides its bytes.
-struct Plan {
-    target: LinkId,
-    deadline: Instant,
+pub(super) struct Plan {
+    pub(super) target: Target,
+    pub(super) deadline: Instant,
     /// Links crossed once the target's is.
-    hops: u8,
+    pub(super) hops: u8,
+    pub(super) options: u8,
+    pub(super) priority: Priority,
+    /// Instances it was sent to, this one included.
+    pub(super) attempts: u8,
+}
+
+/// Where a request goes from here.
+pub(super) struct Target {
+    pub(super) link: LinkId,
+    /// The instance, where this shard chose it.
+    pub(super) slot: Slot,
+    /// The Mains on the way, where there are any and this node chose them.
+    pub(super) path: Option<Arc<[NodeId]>>,
+    /// There are others that it might go to.
+    pub(super) has_others: bool,
+}
+
+impl Target {
+    const fn fixed(link: LinkId) -> Self {
+        Self { link, slot: Slot::NONE, path: None, has_others: false }
+    }
 }
 
 impl Shard {
@@ -78,7 +105,14 @@ impl Shard {
         let planned = self.check_label(from, frame.id()).and_then(|()| {
             let (envelope, _) = RequestEnvelope::decode(frame.payload())
                 .map_err(|error| self.error(error.code(), alloc::format!("{error}")))?;
-            Ok(Plan { target, deadline: self.deadline(&envelope, now), hops: 0 })
+            Ok(Plan {
+                target: Target::fixed(target),
+                deadline: self.deadline(&envelope, now),
+                hops: 0,
+                options: envelope.options,
+                priority: envelope.priority(),
+                attempts: 1,
+            })
         });
         match planned {
             Ok(plan) => self.send_request(from, frame, &plan, now, out),
@@ -96,50 +130,159 @@ impl Shard {
         if self.draining {
             return Err(self.error(ErrorCode::Draining, ""));
         }
-        let target = self.resolve(from, &envelope)?;
+        let target = self.resolve(from, &envelope, Slot::NONE, now)?;
         let deadline = self.deadline(&envelope, now);
         if deadline <= now {
             let error = self.error(ErrorCode::Deadline, "no time was left");
             return Err(error.with_executed(crate::Executed::No));
         }
-        Ok(Plan { target, deadline, hops: self.hops(&envelope, frame, from)? })
+        let hops = self.hops(&envelope, frame, from)?;
+        let (options, priority) = (envelope.options, envelope.priority());
+        Ok(Plan { target, deadline, hops, options, priority, attempts: 1 })
     }
 
-    fn resolve(
+    /// Finds the node that gets a request, or the Main through which it goes there. `except` was
+    /// tried already.
+    pub(super) fn resolve(
         &mut self,
         from: LinkId,
         envelope: &RequestEnvelope<'_>,
-    ) -> Result<LinkId, CallError> {
-        let instances = self.routes.instances(envelope.service);
-        let loads = Loads { links: &self.links, own: self.id, write_bytes_max: self.write_max() };
-        if let Some(target) = loads.choose(instances, envelope.node, &mut self.generator) {
-            return Ok(target);
+        except: Slot,
+        now: Instant,
+    ) -> Result<Target, CallError> {
+        let from_main = self.is_main() && self.role_of(from) == Some(Role::Main);
+        if from_main && !envelope.path.is_empty() {
+            if let Some(link) = self.next_main(envelope.path)? {
+                return Ok(Target::fixed(link));
+            }
+        } else if !envelope.path.is_empty() {
+            // Only Mains know ways; whoever else names one wants to go where he may not.
+            return Err(self.error(ErrorCode::BadRequest, "only a Main names a path"));
+        }
+        let routes = Arc::clone(&self.routes);
+        let mut why = NoInstance::Unknown;
+        if let Some(route) = routes.route(envelope.service) {
+            // A call crosses Mains on a path or not at all: what came from one goes no further.
+            let far =
+                if from_main && !cfg!(mutant = "main_to_main_to_main") { &[] } else { route.far };
+            match self.select(envelope, route, far, except, now) {
+                Ok(target) => return Ok(target),
+                Err(worse) => why = worse,
+            }
         }
         // Only what starts here goes up: a Home never sends a call back to where it came from.
         let starts_here = !self.links.is_network(from);
         let here = envelope.node == self.identity.node().as_str();
         if !self.is_main() && starts_here && !here {
-            return self.routes.upstream().ok_or_else(|| {
+            let upstream = self.routes.upstream().map(Target::fixed);
+            return upstream.ok_or_else(|| {
                 self.error(ErrorCode::Unavailable, "not connected to a Main at the moment")
             });
         }
-        Err(self.no_instance(envelope))
+        Err(self.no_instance(envelope, why, now))
     }
 
-    fn no_instance(&self, envelope: &RequestEnvelope<'_>) -> CallError {
-        let instances = self.routes.instances(envelope.service);
-        let (service, node) = (envelope.service, envelope.node);
-        let known = instances.iter().any(|i| node.is_empty() || i.node.as_str() == node);
-        if known {
-            let text = alloc::format!("every instance of '{service}' is at its limit");
-            return self.error(ErrorCode::Overloaded, text);
-        }
-        let text = if node.is_empty() {
-            alloc::format!("Service not found: '{service}'")
-        } else {
-            alloc::format!("Service not found: '{service}' on node '{node}'")
+    /// One of the instances attached here, or else one behind another Main.
+    #[inline]
+    fn select(
+        &mut self,
+        envelope: &RequestEnvelope<'_>,
+        route: Route<'_>,
+        far: &[Instance],
+        except: Slot,
+        now: Instant,
+    ) -> Result<Target, NoInstance> {
+        let all = route.near.len() + far.len();
+        let first = route.near.first().or(far.first()).map_or(Slot::NONE, |first| first.slot);
+        let turn = match self.instances.entry(first).filter(|_| all > 1) {
+            Some(state) => {
+                state.turn = state.turn.wrapping_add(1);
+                state.turn
+            }
+            None => 0,
         };
-        self.error(ErrorCode::NoSuchService, text)
+        let select = Select {
+            links: &self.links,
+            instances: &self.instances,
+            own: self.id,
+            write_bytes_max: self.config.limits.write_bytes_max,
+            now,
+            priority: envelope.priority(),
+            node: envelope.node,
+            main: self.identity.node().as_str(),
+            except,
+        };
+        let balance = route.rules.balance;
+        let chosen = match select.choose(route.near, balance, turn, &mut self.generator) {
+            Ok(near) => near,
+            Err(why) => select
+                .choose(far, balance, turn, &mut self.generator)
+                .map_err(|worse| why.and(worse))?,
+        };
+        Ok(Target {
+            link: chosen.link,
+            slot: chosen.slot,
+            path: chosen.path.clone(),
+            has_others: all > 1,
+        })
+    }
+
+    /// The link to the Main behind this one on a path; nothing when the path ends here.
+    #[cold]
+    fn next_main(&self, path: Texts<'_>) -> Result<Option<LinkId>, CallError> {
+        let mains: Vec<&str> = path.iter().flatten().collect();
+        let own = self.identity.node().as_str();
+        let place = mains.iter().position(|main| *main == own);
+        if !is_simple(&mains) && !cfg!(mutant = "loops_allowed") {
+            return Err(self.error(ErrorCode::Loop, "the path names a Main twice"));
+        }
+        let Some(place) = place else {
+            return Err(self.error(ErrorCode::BadRequest, "the path does not lead through here"));
+        };
+        let Some(next) = mains.get(place + 1) else { return Ok(None) };
+        let link = self.routes.peer(next);
+        link.map(Some).ok_or_else(|| {
+            let text = alloc::format!("not linked to '{next}', the next Main on the path");
+            self.error(ErrorCode::Unavailable, text)
+        })
+    }
+
+    /// What is at the other end of a link, if it is a peer.
+    pub(super) fn role_of(&self, link: LinkId) -> Option<Role> {
+        match &self.links.get(link)?.end {
+            End::Network(network) => network.peer().map(|peer| peer.role),
+            End::Local | End::Sibling(_) => None,
+        }
+    }
+
+    #[cold]
+    fn no_instance(
+        &self,
+        envelope: &RequestEnvelope<'_>,
+        why: NoInstance,
+        now: Instant,
+    ) -> CallError {
+        let (service, node) = (envelope.service, envelope.node);
+        match why {
+            NoInstance::Full => {
+                let text = alloc::format!("every instance of '{service}' is at its limit");
+                self.error(ErrorCode::Overloaded, text)
+            }
+            NoInstance::Open(until) => {
+                let text = alloc::format!("every instance of '{service}' failed too often");
+                let mut error = self.error(ErrorCode::CircuitOpen, text);
+                error.retry = Retry::AfterMs(millis(until.since(now)).max(1));
+                error
+            }
+            NoInstance::Unknown if node.is_empty() => {
+                let text = alloc::format!("Service not found: '{service}'");
+                self.error(ErrorCode::NoSuchService, text)
+            }
+            NoInstance::Unknown => {
+                let text = alloc::format!("Service not found: '{service}' on node '{node}'");
+                self.error(ErrorCode::NoSuchService, text)
+            }
+        }
     }
 
     /// Counts the links crossed once the next one is, and stops what crossed too many.
@@ -195,42 +338,136 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let label = frame.id();
-        let near = plan.target.shard == self.id;
-        let over = if near { plan.target } else { self.links.sibling(plan.target.shard) };
-        if let Err(error) = self.check_passage(from, over, &frame, plan) {
-            return self.refuse_request(from, &frame, &error, now, out);
+        let over = self.near(plan.target.link);
+        match self
+            .check_passage(from, over, &frame, plan)
+            .and_then(|()| self.pave(&mut frame, plan))
+        {
+            Ok(()) => {}
+            Err(error) => return self.refuse_request(from, &frame, &error, now, out),
         }
-        let call = OutCall { back: from, back_label: label, deadline: plan.deadline };
-        let Some(link) = self.links.get_mut(over) else { return };
-        let Some(onward) = link.outbound.insert(call, link.outbound_max) else {
+        let label = frame.id();
+        let Some(onward) = self.enter(from, label, over, plan, now, out) else {
             let error = self.error(ErrorCode::IdExhausted, "no label is left on the link");
             return self.refuse_request(from, &frame, &error, now, out);
         };
+        if let Some(source) = self.links.get_mut(from) {
+            source.inbound.insert(label, Onward { link: over, label: onward });
+        }
+        self.stats.calls_forwarded += 1;
+        self.kept.count_call();
+        if self.links.is_network(from) && !plan.target.link.is_local() {
+            frame.set_ttl(frame.ttl().saturating_sub(1));
+        }
+        self.dispatch(over, onward, frame, plan, now, out);
+    }
+
+    /// The link of this shard over which another one is reached.
+    pub(super) fn near(&self, link: LinkId) -> LinkId {
+        if link.shard == self.id { link } else { self.links.sibling(link.shard) }
+    }
+
+    /// Adds a call to the table of a link and returns its label there.
+    #[inline]
+    pub(super) fn enter(
+        &mut self,
+        back: LinkId,
+        back_label: u64,
+        over: LinkId,
+        plan: &Plan,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Option<u64> {
+        let call = OutCall {
+            back,
+            back_label,
+            deadline: plan.deadline,
+            sent_at: now,
+            slot: plan.target.slot,
+            kept: NOT_KEPT,
+            options: plan.options,
+            attempts: plan.attempts,
+        };
+        let link = self.links.get_mut(over)?;
+        let onward = link.outbound.insert(call, link.outbound_max)?;
         let earlier = link.call_deadline.is_none_or(|earliest| plan.deadline < earliest);
         if earlier && !cfg!(mutant = "deadline_ignored") {
             link.call_deadline = Some(plan.deadline);
             self.wake_by(over, to_tick(plan.deadline));
         }
-        if let Some(source) = self.links.get_mut(from) {
-            source.inbound.insert(label, Onward { link: over, label: onward });
+        if let Some(state) = self.instances.sent(plan.target.slot) {
+            self.tell_breaker(plan.target.slot, state, out);
         }
-        self.stats.calls_forwarded += 1;
-        frame.set_id(onward);
-        if self.links.is_network(from) && !plan.target.is_local() {
-            frame.set_ttl(frame.ttl().saturating_sub(1));
+        Some(onward)
+    }
+
+    /// Hands a request to the link it was entered for. Its frame is kept where it might have to be
+    /// sent elsewhere.
+    #[inline]
+    pub(super) fn dispatch(
+        &mut self,
+        over: LinkId,
+        label: u64,
+        mut frame: Frame,
+        plan: &Plan,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        frame.set_id(label);
+        let target = plan.target.link;
+        if target.shard != self.id {
+            let (to, link) = (MailTo::Shard(target.shard), target);
+            return out.mail(to, MailBody::Request { from: self.id, link, frame });
         }
-        if near {
-            self.emit(over, frame, now, out);
-        } else {
-            let (to, link) = (MailTo::Shard(plan.target.shard), plan.target);
-            out.mail(to, MailBody::Request { from: self.id, link, frame });
+        let keeps = plan.target.has_others && u32::from(plan.attempts) < self.attempts_max();
+        if !keeps || !self.links.is_network(over) {
+            return self.emit(over, frame, now, out);
         }
+        let frame = frame.freeze();
+        let kept = self.kept.keep(frame.clone());
+        if let Some(link) = self.links.get_mut(over) {
+            link.outbound.keep(label, kept);
+        }
+        self.transmit_bytes(over, frame, out);
+    }
+
+    /// Writes the path into a request that crosses several Mains, once: they all follow it.
+    #[inline]
+    pub(super) fn pave(&mut self, frame: &mut Frame, plan: &Plan) -> Result<(), CallError> {
+        let is_paved = plan.options & OPTION_PATH != 0;
+        let path = plan.target.path.as_deref().filter(|path| path.len() > 1);
+        if path.is_none() && (!is_paved || plan.target.path.is_none()) {
+            return Ok(());
+        }
+        self.rewrite(frame, path.unwrap_or_default())
+    }
+
+    #[cold]
+    fn rewrite(&mut self, frame: &mut Frame, path: &[NodeId]) -> Result<(), CallError> {
+        let damaged = |shard: &Self| {
+            shard.error(ErrorCode::BadChecksum, "the request was damaged on the way")
+        };
+        if frame.verify().is_err() {
+            return Err(damaged(self));
+        }
+        let Ok((mut envelope, body)) = RequestEnvelope::decode(frame.payload()) else {
+            return Err(damaged(self));
+        };
+        let mut packed = Vec::new();
+        envelope.path = Texts::pack(path, &mut packed);
+        envelope.options &= !OPTION_PATH;
+        if !path.is_empty() {
+            envelope.options |= OPTION_PATH;
+        }
+        let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
+        let paved = self.writer.write(Kind::Request, frame.id(), frame.ttl(), write, body);
+        *frame = paved;
+        Ok(())
     }
 
     /// The last checks before a request leaves: the link takes it, it fits, it may still travel.
     #[inline]
-    fn check_passage(
+    pub(super) fn check_passage(
         &self,
         from: LinkId,
         over: LinkId,
@@ -241,13 +478,13 @@ impl Shard {
         let Some(link) = self.links.get(over) else {
             return Err(self.error(ErrorCode::Unavailable, "the node has just gone"));
         };
-        if !link.takes_calls(self.write_max()) {
+        if !link.takes_calls(limits.write_bytes_max, plan.priority) {
             let text = "the link to the service is full";
             return Err(self.error(ErrorCode::Overloaded, text));
         }
-        let forwarded = self.links.is_network(from);
-        let spent = plan.hops > limits.hops_max || (forwarded && frame.ttl() == 0);
-        if spent && !plan.target.is_local() {
+        let forwarded = self.links.is_network(from) && plan.attempts == 1;
+        let is_spent = (forwarded && frame.ttl() == 0) && !cfg!(mutant = "ttl_unchecked");
+        if (plan.hops > limits.hops_max || is_spent) && !plan.target.link.is_local() {
             let limit = u64::from(limits.hops_max);
             return Err(self.error(ErrorCode::HopLimit, "").with_limit(limit));
         }
@@ -258,9 +495,5 @@ impl Shard {
             return Err(self.error(ErrorCode::TooLarge, text).with_limit(limit));
         }
         Ok(())
-    }
-
-    fn write_max(&self) -> u32 {
-        self.config.limits.write_bytes_max
     }
 }

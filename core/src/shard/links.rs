@@ -4,11 +4,13 @@
 use crate::calls::{Inbound, Outbound};
 use crate::config::Limits;
 use crate::handshake::{Acceptor, Dialler, Peer};
+use crate::message::Priority;
 use crate::outbox::{DialId, LinkId};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// All links of one shard.
 #[derive(Debug)]
@@ -67,6 +69,14 @@ pub(crate) struct Network {
     pub(crate) opened_at: Instant,
     pub(crate) heard_at: Instant,
     pub(crate) pinged: bool,
+    /// Both ends are Mains.
+    pub(crate) between_mains: bool,
+    /// The time to the peer and back, when it was last measured.
+    pub(crate) round_trip: Option<Duration>,
+    /// The link ends once nothing is in flight over it.
+    pub(crate) retiring: Option<Retiring>,
+    /// How long the peer is to wait before it dials again, or this node, if it dialled.
+    pub(crate) pause: Option<Duration>,
     /// A frame that has begun and is not whole: since when, and how much of it is there.
     pub(crate) partial: Option<(Instant, u32)>,
     /// Frames that cost the sender little: since when they are counted, and how many.
@@ -74,6 +84,15 @@ pub(crate) struct Network {
     pub(crate) extensions: Window,
     /// Answers to nothing.
     pub(crate) strays: Window,
+}
+
+/// A link that ends once nothing is in flight over it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retiring {
+    /// The peer has read everything that was sent before the link was to end.
+    pub(crate) is_heard: bool,
+    /// When to look at it next.
+    pub(crate) look_at: Instant,
 }
 
 /// How far the handshake is.
@@ -230,14 +249,27 @@ impl Link {
 
     /// Whether a new call fits: the handshake is done, a label is free, the queue is not full.
     #[inline]
-    pub(crate) const fn takes_calls(&self, write_bytes_max: u32) -> bool {
+    pub(crate) fn takes_calls(&self, write_bytes_max: u32, priority: Priority) -> bool {
+        let (bytes_max, calls_max) = self.share(write_bytes_max, priority);
         let writable = match &self.end {
             End::Network(network) => {
-                matches!(network.phase, Phase::Open(_)) && network.write_bytes <= write_bytes_max
+                matches!(network.phase, Phase::Open(_)) && network.write_bytes <= bytes_max
             }
             End::Local | End::Sibling(_) => true,
         };
-        writable && self.outbound.has_room(self.outbound_max)
+        writable && self.outbound.has_room(self.outbound_max) && self.outbound.live() < calls_max
+    }
+
+    /// What calls of a priority may use of a link, in bytes queued and in calls in flight: those of
+    /// low priority half of it, and a sixteenth of the calls is kept for those of high priority.
+    fn share(&self, write_bytes_max: u32, priority: Priority) -> (u32, u32) {
+        let calls = self.outbound_max;
+        match priority {
+            _ if cfg!(mutant = "priority_ignored") => (write_bytes_max, calls),
+            Priority::Low => (write_bytes_max / 2, calls.div_ceil(2)),
+            Priority::Normal => (write_bytes_max, calls - calls / 16),
+            Priority::High => (write_bytes_max.saturating_mul(2), calls),
+        }
     }
 }
 
@@ -252,6 +284,10 @@ impl Network {
             opened_at: now,
             heard_at: now,
             pinged: false,
+            between_mains: false,
+            round_trip: None,
+            retiring: None,
+            pause: None,
             partial: None,
             cheap: Window::default(),
             extensions: Window::default(),

@@ -1,25 +1,29 @@
 //! The local application: it calls, it serves, and it is a link like any other.
 
 use super::Shard;
+use super::instances::Ending;
 use crate::calls::Answered;
 use crate::error::{CallError, ErrorCode, Executed};
 use crate::frame::{Frame, Kind};
 use crate::message::{
-    ErrorEnvelope, OPTION_IDEMPOTENT, RequestEnvelope, ResponseEnvelope, Status, Texts, encode,
-    encode_error,
+    ErrorEnvelope, OPTION_IDEMPOTENT, OPTION_TRACE, Priority, RequestEnvelope, ResponseEnvelope,
+    Status, Texts, encode, encode_error, is_target,
 };
-use crate::name::{NameInvalid, is_method, is_node_id, is_service};
-use crate::outbox::{Answer, CallId, Delivery, IncomingCall, LocalCallId, Outbox, Output};
+use crate::name::{NameInvalid, is_method, is_service};
+use crate::outbox::{
+    Answer, CallId, Delivery, IncomingCall, LocalCallId, Outbox, Output, TraceHop,
+};
 use crate::time::{Instant, millis};
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-/// A call of the local application.
+/// A call of the local application. What most calls leave as it is comes from the default.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// The node that must answer; empty when any instance may.
+    /// The node that must answer, as `ID` or `ID@MAIN`; empty when any instance may.
     pub node: &'a str,
     /// The service.
     pub service: &'a str,
@@ -31,6 +35,29 @@ pub struct Call<'a> {
     pub deadline: Duration,
     /// Running the call twice does no harm.
     pub idempotent: bool,
+    /// How much it matters where there is no room for all.
+    pub priority: Priority,
+    /// The answer tells which nodes it crossed, and how long each of them waited.
+    pub trace: bool,
+    /// Pairs of key and value that reach the handler, such as a W3C `traceparent`; in any order,
+    /// no key twice.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+impl Default for Call<'_> {
+    fn default() -> Self {
+        Self {
+            node: "",
+            service: "",
+            method: "",
+            body: b"",
+            deadline: Duration::from_mins(1),
+            idempotent: false,
+            priority: Priority::Normal,
+            trace: false,
+            headers: &[],
+        }
+    }
 }
 
 /// The answer of a local service.
@@ -71,6 +98,14 @@ impl Shard {
             let limit = u64::from(limits.frame_bytes_max);
             return Err(self.error(ErrorCode::TooLarge, "").with_limit(limit));
         }
+        let mut packed = Vec::new();
+        let mut pairs = Vec::from(call.headers);
+        pairs.sort_unstable();
+        let texts = pairs.iter().flat_map(|(key, value)| [*key, *value]);
+        let headers = Texts::pack(texts, &mut packed);
+        if let Err(invalid) = headers.check_headers() {
+            return Err(self.error(ErrorCode::BadRequest, format!("{invalid}")));
+        }
         let Some(label) = self.local_labels.allocate(limits.local_calls_max) else {
             let limit = u64::from(limits.local_calls_max);
             return Err(self.error(ErrorCode::Overloaded, "too many calls").with_limit(limit));
@@ -81,10 +116,11 @@ impl Shard {
             service: call.service,
             method: call.method,
             deadline_ms: millis(call.deadline),
-            options: if call.idempotent { OPTION_IDEMPOTENT } else { 0 },
+            options: options(&call),
             ttl,
             content: 0,
-            headers: Texts::default(),
+            headers,
+            path: Texts::default(),
         };
         let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
         let frame = self.writer.write(Kind::Request, label, ttl, write, call.body);
@@ -126,7 +162,8 @@ impl Shard {
                 self.writer.write(Kind::Error, call.0, 0, write, &[])
             }
         };
-        self.send_answer(waiting, frame, now, out);
+        self.settle(&waiting, ending(&reply), now, out);
+        self.send_answer(&waiting, frame, now, out);
         self.close_doomed(now, out);
         true
     }
@@ -163,10 +200,10 @@ impl Shard {
             | Kind::Publish
             | Kind::Extension => {
                 let label = frame.id();
-                let answer = self.read_answer(frame);
+                let (answer, trace) = self.read_answer(frame);
                 self.local_labels.release(label);
                 let call = LocalCallId(label);
-                out.push(Output::Deliver(Delivery::Answer { call, answer }));
+                out.push(Output::Deliver(Delivery::Answer { call, answer, trace }));
             }
         }
     }
@@ -194,34 +231,52 @@ impl Shard {
         }
     }
 
-    fn read_answer(&self, frame: Frame) -> Answer {
-        let damaged =
-            |text: &str| Answer::Failed(Box::new(self.error(ErrorCode::BadResponse, text)));
+    fn read_answer(&self, frame: Frame) -> (Answer, Vec<TraceHop>) {
+        let damaged = |text: &str| {
+            (Answer::Failed(Box::new(self.error(ErrorCode::BadResponse, text))), Vec::new())
+        };
         if frame.verify().is_err() && !cfg!(mutant = "damaged_is_believed") {
             return damaged("the answer was damaged on the way");
         }
         if frame.kind() == Kind::Error {
             return match ErrorEnvelope::decode(frame.payload()) {
-                Ok(error) => Answer::Failed(Box::new(error)),
+                Ok((error, hops)) => (Answer::Failed(Box::new(error)), TraceHop::list(hops)),
                 Err(_) => damaged("the error answer could not be read"),
             };
         }
         let payload = frame.payload();
-        let Ok((envelope, body)) = ResponseEnvelope::decode(payload) else {
+        let Ok((envelope, hops, body)) = ResponseEnvelope::decode(payload) else {
             return damaged("the answer could not be read");
         };
+        let trace = TraceHop::list(hops);
         let start = payload.len() - body.len();
         let end = payload.len();
         let body: Bytes = frame.into_payload().slice(start..end);
         match envelope.status {
-            Status::Result => Answer::Result(body),
-            Status::ApplicationError => Answer::ApplicationError(body),
+            Status::Result | Status::TracedResult => (Answer::Result(body), trace),
+            Status::ApplicationError | Status::TracedApplicationError => {
+                (Answer::ApplicationError(body), trace)
+            }
         }
     }
 }
 
+fn options(call: &Call<'_>) -> u8 {
+    let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+    flag(call.idempotent, OPTION_IDEMPOTENT)
+        | flag(call.trace, OPTION_TRACE)
+        | call.priority.options()
+}
+
+const fn ending(reply: &Reply<'_>) -> Ending {
+    match reply {
+        Reply::Result(_) | Reply::ApplicationError(_) => Ending::Answered,
+        Reply::Failed { code, .. } => Ending::of(*code),
+    }
+}
+
 fn check_names(call: &Call<'_>) -> Result<(), NameInvalid> {
-    if !call.node.is_empty() && !is_node_id(call.node) {
+    if !call.node.is_empty() && !is_target(call.node) {
         return Err(NameInvalid::Node);
     }
     if !is_service(call.service) {

@@ -9,10 +9,12 @@ use crate::handshake::{Capabilities, Grant, HandshakeError, Peer, rejection};
 use crate::mail::{MailBody, MailTo};
 use crate::message::{ControlMessage, cut, encode};
 use crate::outbox::{LinkId, Outbox, Output};
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
 
 impl Shard {
     /// Takes a frame of a link that is not authenticated.
@@ -48,6 +50,13 @@ impl Shard {
         let (reply, peer) = match &mut network.phase {
             Phase::Accepting(acceptor) if acceptor.awaits_request() => {
                 let reply = acceptor.handle_request(payload, &config, &identity, unix_seconds)?;
+                if self.leaving {
+                    return Err(HandshakeError::Draining);
+                }
+                // Only who would be let in counts, so that strangers cannot use up the time.
+                if let Some(wait_ms) = self.pace.refuses(now) {
+                    return Err(HandshakeError::Later { wait_ms });
+                }
                 (Some(reply), None)
             }
             Phase::Accepting(acceptor) => {
@@ -88,6 +97,7 @@ impl Shard {
         network.frame_bytes_in = granted.frame_bytes_max.min(peer.capabilities.frame_bytes_max);
         network.frame_bytes_out = network.frame_bytes_in;
         network.phase = Phase::Open(Arc::clone(&peer));
+        network.between_mains = peer.role == Role::Main && self.config.role == Role::Main;
         let dial = network.dial;
         self.links.handshaking -= 1;
         self.stats.links_opened += 1;
@@ -100,6 +110,9 @@ impl Shard {
     /// Tells the other side why it is refused, where it is this side's turn to say so.
     fn refuse(&mut self, link: LinkId, error: &HandshakeError, now: Instant, out: &mut Outbox) {
         let Some(network) = self.links.network(link) else { return };
+        if let HandshakeError::Later { wait_ms } = error {
+            network.pause = Some(Duration::from_millis(u64::from(*wait_ms)));
+        }
         if matches!(network.phase, Phase::Accepting(_)) {
             self.send_handshake(link, &rejection(error), out);
         }
@@ -124,11 +137,12 @@ impl Shard {
         if network.peer().is_none() {
             return;
         }
+        let reconnect_in_ms = network.pause.map_or(0, millis);
         let text = if detail.is_empty() { reason.to_string() } else { detail.to_string() };
         let goodbye = ControlMessage::Goodbye {
             code: reason.to_wire(),
             message: cut(&text, GOODBYE_BYTES_MAX),
-            reconnect_in_ms: 0,
+            reconnect_in_ms,
         };
         let frame = self.writer.write(Kind::Control, 0, 0, |out| encode(&goodbye, out), &[]);
         self.transmit(link, frame, out);
@@ -152,6 +166,11 @@ impl Shard {
 
     /// Hands a frame to the connection and counts it against the link.
     pub(super) fn transmit(&mut self, link: LinkId, frame: Frame, out: &mut Outbox) {
+        self.transmit_bytes(link, frame.freeze(), out);
+    }
+
+    /// The same for a whole frame that others hold as well.
+    pub(super) fn transmit_bytes(&mut self, link: LinkId, frame: Bytes, out: &mut Outbox) {
         let write_bytes_max = self.config.limits.write_bytes_max;
         let Some(network) = self.links.network(link) else { return };
         let length = frame.len();
@@ -159,7 +178,7 @@ impl Shard {
         network.write_bytes = network.write_bytes.saturating_add(length as u32);
         self.stats.frames_out += 1;
         self.stats.bytes_out += length as u64;
-        out.push(Output::Transmit { link, frame: frame.freeze() });
+        out.push(Output::Transmit { link, frame });
         if full && !cfg!(mutant = "slow_consumer_kept") {
             self.doom(link, CloseReason::Fault(crate::ErrorCode::SlowConsumer));
         }

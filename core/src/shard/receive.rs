@@ -1,5 +1,6 @@
 //! Bytes in: whole frames off the front, and what each kind may do in which state.
 
+use super::timers::RETIRING_PING;
 use super::{Phase, Shard};
 use crate::close::CloseReason;
 use crate::config::Role;
@@ -146,7 +147,15 @@ impl Shard {
                 let pong = self.writer.write(kind, frame.id(), 0, |_| {}, frame.payload());
                 self.transmit(link, pong, out);
             }
-            Kind::Pong if frame.payload().len() <= PING_BYTES_MAX => network.pinged = false,
+            Kind::Pong if frame.payload().len() <= PING_BYTES_MAX => {
+                network.pinged = false;
+                let sent_at = frame.payload().first_chunk::<8>().map(|at| u64::from_be_bytes(*at));
+                let sent_at = sent_at.map(Instant::from_nanos).filter(|sent_at| *sent_at <= now);
+                network.round_trip = sent_at.map(|at| now.since(at)).or(network.round_trip);
+                if let (Some(retiring), RETIRING_PING) = (&mut network.retiring, frame.id()) {
+                    retiring.is_heard = true;
+                }
+            }
             Kind::Control => {
                 let payload = bytes::Bytes::copy_from_slice(frame.payload());
                 out.mail(MailTo::Control, MailBody::Control { link, payload });

@@ -1,6 +1,7 @@
 //! What a link waits for: one timer each, set to the earliest of everything that may fall due.
 
-use super::{End, Phase, Shard};
+use super::links::Retiring;
+use super::{End, PING, Phase, Shard};
 use crate::close::CloseReason;
 use crate::config::Limits;
 use crate::error::ErrorCode;
@@ -15,6 +16,7 @@ enum Due {
     IdleTimeout,
     FrameTimeout,
     Ping,
+    Retired,
 }
 
 impl Shard {
@@ -68,17 +70,52 @@ impl Shard {
                     let text = "a frame did not arrive in time";
                     return self.close(id, reason, text, now, out);
                 }
-                Some((_, Due::Ping)) => {
-                    network.pinged = true;
-                    let stamp = now.as_nanos().to_be_bytes();
-                    let ping = self.writer.write(Kind::Ping, 0, 0, |_| {}, &stamp);
-                    self.transmit(id, ping, out);
+                Some((_, Due::Ping)) => self.ping(id, PING, now, out),
+                Some((_, Due::Retired)) => {
+                    if self.end_if_idle(id, now, out) {
+                        return;
+                    }
                 }
                 None => {}
             }
         }
         self.expire_calls(id, now, out);
         self.rewind_timer(id);
+    }
+
+    /// Asks a peer whether it lives.
+    pub(super) fn ping(&mut self, id: LinkId, number: u64, now: Instant, out: &mut Outbox) {
+        let Some(network) = self.links.network(id) else { return };
+        if network.peer().is_none() {
+            return;
+        }
+        network.pinged = true;
+        let stamp = now.as_nanos().to_be_bytes();
+        let ping = self.writer.write(Kind::Ping, number, 0, |_| {}, &stamp);
+        self.transmit(id, ping, out);
+    }
+
+    /// Ends a link once nothing is in flight over it. That is so when the peer has answered a ping
+    /// sent after it was told that nothing is offered here: it sends no more calls then.
+    pub(super) fn retire(&mut self, id: LinkId, now: Instant, out: &mut Outbox) {
+        let Some(network) = self.links.network(id) else { return };
+        let look_at = now.after(RETIRED_LOOK);
+        network.retiring = Some(Retiring { is_heard: false, look_at });
+        self.ping(id, RETIRING_PING, now, out);
+        self.wake_by(id, look_at);
+    }
+
+    fn end_if_idle(&mut self, id: LinkId, now: Instant, out: &mut Outbox) -> bool {
+        let Some(link) = self.links.get_mut(id) else { return true };
+        let is_idle = link.inbound.live() == 0 && link.outbound.live() == 0;
+        let End::Network(network) = &mut link.end else { return false };
+        let Some(retiring) = &mut network.retiring else { return false };
+        if retiring.is_heard && is_idle {
+            self.close(id, CloseReason::Requested, "another Main serves this node now", now, out);
+            return true;
+        }
+        retiring.look_at = now.after(RETIRED_LOOK);
+        false
     }
 
     fn expire_calls(&mut self, id: LinkId, now: Instant, out: &mut Outbox) {
@@ -108,17 +145,23 @@ impl super::Network {
             }
             return Some((self.opened_at.after(limits.handshake_timeout), Due::HandshakeTimeout));
         }
-        let silence = if self.pinged {
-            (self.heard_at.after(limits.idle_timeout), Due::IdleTimeout)
+        // Mains notice each other's death sooner: all calls between them hang on it.
+        let (keepalive_after, idle_timeout) = if self.between_mains {
+            let keepalive_after = limits.keepalive_after.min(limits.peer_keepalive_after);
+            (keepalive_after, limits.idle_timeout.min(limits.peer_idle_timeout))
         } else {
-            (self.heard_at.after(limits.keepalive_after), Due::Ping)
+            (limits.keepalive_after, limits.idle_timeout)
+        };
+        let silence = if self.pinged {
+            (self.heard_at.after(idle_timeout), Due::IdleTimeout)
+        } else {
+            (self.heard_at.after(keepalive_after), Due::Ping)
         };
         let due = |(since, bytes)| (Self::frame_due(since, bytes, limits), Due::FrameTimeout);
         let frame = self.partial.map(due);
-        match frame {
-            Some(frame) if frame.0 < silence.0 => Some(frame),
-            Some(_) | None => Some(silence),
-        }
+        let retired = self.retiring.map(|retiring| (retiring.look_at, Due::Retired));
+        let first = [frame, retired].into_iter().flatten();
+        first.fold(Some(silence), |first, other| first.filter(|f| f.0 <= other.0).or(Some(other)))
     }
 }
 
@@ -127,6 +170,10 @@ pub(super) const fn to_tick(at: Instant) -> Instant {
     Instant::from_nanos(at.as_nanos().div_ceil(TICK_NANOS).saturating_mul(TICK_NANOS))
 }
 
+/// The number of the ping that a link which is about to end waits for.
+pub(super) const RETIRING_PING: u64 = 1;
+/// How often a link that is about to end is looked at.
+const RETIRED_LOOK: Duration = Duration::from_millis(50);
 const TICK_NANOS: u64 = 1_000_000;
 /// A frame that comes slower than this is given up.
 const BYTES_PER_SECOND_LEAST: u32 = 64 << 10;

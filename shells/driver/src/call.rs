@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use bytes::Bytes;
-use relay_core::{Answer, LocalCallId};
+use relay_core::{Answer, LocalCallId, Priority, TraceHop};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,7 +24,16 @@ pub struct CallRequest {
     pub deadline: Duration,
     /// Running the call twice does no harm.
     pub idempotent: bool,
+    /// How much it matters where there is no room for all.
+    pub priority: Priority,
+    /// The answer tells which nodes it crossed, and how long each of them waited.
+    pub trace: bool,
+    /// Pairs of key and value that reach the handler, such as a W3C `traceparent`.
+    pub headers: Vec<(String, String)>,
 }
+
+/// The one answer of a call, and the nodes it crossed if it was traced.
+pub type Answered = (Answer, Vec<TraceHop>);
 
 impl CallRequest {
     /// A call to any instance of `service`, with the default deadline of 60 s.
@@ -40,6 +49,9 @@ impl CallRequest {
             body: body.into(),
             deadline: Duration::from_mins(1),
             idempotent: false,
+            priority: Priority::Normal,
+            trace: false,
+            headers: Vec::new(),
         }
     }
 }
@@ -60,9 +72,9 @@ pub(crate) struct Ticket {
 }
 
 impl Future for CallFuture {
-    type Output = Answer;
+    type Output = Answered;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
         let Some(ticket) = self.ticket else { return Poll::Pending };
         let answer = self.engine.poll_answer(ticket, cx);
         if answer.is_ready() {
@@ -93,7 +105,7 @@ pub(crate) struct Waiting {
 struct Place {
     /// `None` when the place is free.
     call: Option<LocalCallId>,
-    answer: Option<Answer>,
+    answer: Option<Answered>,
     waker: Option<Waker>,
 }
 
@@ -118,7 +130,7 @@ impl Waiting {
         Ticket { place, call }
     }
 
-    pub(crate) fn answer(&mut self, call: LocalCallId, answer: Answer, wakes: &mut Vec<Waker>) {
+    pub(crate) fn answer(&mut self, call: LocalCallId, answer: Answered, wakes: &mut Vec<Waker>) {
         let Some(place) = self.in_flight.get(call.slot()) else { return };
         let place = self.places.get_mut(*place as usize).filter(|place| place.call == Some(call));
         if let Some(place) = place {
@@ -127,7 +139,7 @@ impl Waiting {
         }
     }
 
-    pub(crate) fn poll(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Answer> {
+    pub(crate) fn poll(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Answered> {
         let Some(place) = self.get_mut(ticket) else { return Poll::Pending };
         if let Some(answer) = place.answer.take() {
             self.release(ticket);

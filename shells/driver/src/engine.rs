@@ -1,6 +1,6 @@
 //! One node behind one lock, and the effects of each batch after it is released.
 
-use crate::call::{CallFuture, CallRequest, Ticket, Waiting};
+use crate::call::{Answered, CallFuture, CallRequest, Ticket, Waiting};
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
 use crate::links::{LinkTable, WriteOrder};
@@ -8,7 +8,7 @@ use crate::service::{BoxFuture, Service};
 use crate::view::{self, RegistryView};
 use bytes::{Bytes, BytesMut};
 use relay_core::{
-    Answer, Call, CallError, CallId, CloseReason, Delivery, DialId, DialState, Instant, LinkId,
+    Call, CallError, CallId, CloseReason, Delivery, Dial, DialId, DialState, Instant, LinkId,
     LinkLimitReached, Node, NodeId, Open, Outbox, Output, Side, Stats,
 };
 use std::collections::VecDeque;
@@ -196,6 +196,8 @@ impl Engine {
     /// # Errors
     /// A [`CallError`] when the call is not accepted at all.
     pub fn call(self: &Arc<Self>, request: &CallRequest) -> Result<CallFuture, CallError> {
+        let headers: Vec<(&str, &str)> =
+            request.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let ticket = self.run(|inner, now| {
             let call = Call {
                 node: request.node.as_deref().unwrap_or_default(),
@@ -204,6 +206,9 @@ impl Engine {
                 body: &request.body,
                 deadline: request.deadline,
                 idempotent: request.idempotent,
+                priority: request.priority,
+                trace: request.trace,
+                headers: &headers,
             };
             let call = inner.node.call(call, now, &mut inner.out)?;
             Ok::<_, CallError>(inner.waiting.insert(call))
@@ -236,9 +241,9 @@ impl Engine {
         })
     }
 
-    /// Keeps a link to `address` from now on.
-    pub fn dial(self: &Arc<Self>, address: &str) -> DialId {
-        self.run(|inner, now| inner.node.dial(address, now, &mut inner.out))
+    /// Keeps a link to one of `addresses` from now on, to the first one that answers.
+    pub fn dial(self: &Arc<Self>, addresses: &[String]) -> DialId {
+        self.run(|inner, now| inner.node.dial_any(addresses, now, &mut inner.out))
     }
 
     /// Stops keeping a link to a node or an address. Tells whether one was kept.
@@ -249,10 +254,12 @@ impl Engine {
                 DialState::Up(link, _) => control
                     .links()
                     .any(|(id, linked)| id == link && linked.peer.node.as_str() == node_or_address),
-                DialState::Waiting(_) | DialState::Connecting => false,
+                DialState::Waiting(_) | DialState::Connecting | DialState::Standby => false,
             };
             let mut dials = control.dials();
-            let found = dials.find(|(_, d)| d.address == node_or_address || named(d.state));
+            let goes_there =
+                |dial: &Dial| dial.addresses.iter().any(|address| address == node_or_address);
+            let found = dials.find(|(_, dial)| goes_there(dial) || named(dial.state));
             let Some((dial, _)) = found else { return false };
             drop(dials);
             inner.node.undial(dial, now, &mut inner.out)
@@ -290,6 +297,19 @@ impl Engine {
         self.lock().listeners.subscribe()
     }
 
+    /// Announces that the node is about to leave; calls go on.
+    pub fn leave(self: &Arc<Self>) {
+        self.run(|inner, now| {
+            inner.draining = true;
+            inner.node.leave(now, &mut inner.out);
+        });
+    }
+
+    /// Authenticated and other links over bytes.
+    pub fn link_count(&self) -> u32 {
+        self.lock().node.link_count()
+    }
+
     /// Starts to leave: new calls are refused, calls in flight go on.
     pub fn drain(self: &Arc<Self>) {
         self.run(|inner, now| {
@@ -320,7 +340,7 @@ impl Engine {
         self.lock().links.count()
     }
 
-    pub(crate) fn poll_answer(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Answer> {
+    pub(crate) fn poll_answer(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Answered> {
         self.lock().waiting.poll(ticket, cx)
     }
 
@@ -456,8 +476,8 @@ impl Inner {
 
     fn deliver(&mut self, delivery: Delivery, effects: &mut Effects, now: Instant) {
         match delivery {
-            Delivery::Answer { call, answer } => {
-                self.waiting.answer(call, answer, &mut effects.wakes);
+            Delivery::Answer { call, answer, trace } => {
+                self.waiting.answer(call, (answer, trace), &mut effects.wakes);
             }
             Delivery::Request(call) => effects.jobs.push(self.handlers.job(call, now)),
             Delivery::Cancelled { call } => self.handlers.abort(call),

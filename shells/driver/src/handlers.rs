@@ -42,6 +42,7 @@ impl Handlers {
             body: call.body(),
             deadline: call.deadline.since(now),
             idempotent: call.idempotent,
+            headers: call.headers().map(|(key, value)| (key.into(), value.into())).collect(),
         };
         let name = if service.is_none() { call.service().into() } else { String::new() };
         Job { call: call.call, service, request, name }

@@ -13,7 +13,7 @@ mod links;
 mod service;
 mod view;
 
-pub use call::{CallFuture, CallRequest};
+pub use call::{Answered, CallFuture, CallRequest};
 pub use endpoint::{Endpoint, EndpointError};
 pub use engine::{Engine, Spawner, TimerChange};
 pub use events::EventStream;

@@ -21,6 +21,8 @@ pub struct ServiceRequest {
     pub deadline: Duration,
     /// The caller declared that running the call twice does no harm.
     pub idempotent: bool,
+    /// What the caller sent along, as pairs of key and value, such as a W3C `traceparent`.
+    pub headers: Vec<(String, String)>,
 }
 
 /// Why a service did not return a result.

@@ -90,17 +90,18 @@ pub(crate) fn registry(node: &Node, address: &str, now: Instant) -> RegistryView
         let dialled = control.dials().find(|(_, dial)| up(dial.state));
         peers.push(PeerView {
             node: Some(linked.peer.node.to_string()),
-            address: dialled.map_or_else(String::new, |(_, dial)| dial.address.clone()),
+            address: dialled.map_or_else(String::new, |(_, dial)| dial.address().into()),
             role: Some(linked.peer.role),
             is_healthy: true,
             last_seen: Some(now.since(linked.confirmed_at)),
             server_count: linked.services.len(),
         });
     }
-    let down = control.dials().filter(|(_, dial)| !matches!(dial.state, DialState::Up(..)));
+    let is_down = |state| !matches!(state, DialState::Up(..) | DialState::Standby);
+    let down = control.dials().filter(|(_, dial)| is_down(dial.state));
     peers.extend(down.map(|(_, dial)| PeerView {
         node: None,
-        address: dial.address.clone(),
+        address: dial.address().into(),
         role: None,
         is_healthy: false,
         last_seen: None,

@@ -31,6 +31,7 @@ async fn call(service: &dyn Service, method: &str, body: impl Into<Bytes>) -> Se
         body: body.into(),
         deadline: LONG,
         idempotent: false,
+        headers: Vec::new(),
     };
     tokio::time::timeout(LONG, service.call(request)).await.expect("a call hangs")
 }

@@ -31,8 +31,9 @@ pub use home::{ConnectError, Home, HomeBuilder, JsonError};
 pub use node::{Answer, Node, NodeConfig, StartError};
 pub use relay_core::DialId;
 pub use relay_core::{
-    CallError, CloseReason, ErrorCode, Event, Executed, Limits, LimitsInvalid, NameInvalid, NodeId,
-    Retry, Role, ServiceDown, Stats, is_method, is_node_id, is_service,
+    Balance, Balancing, BreakerState, CallError, CloseReason, ErrorCode, Event, Executed, Limits,
+    LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules, Stats,
+    TraceHop, is_method, is_node_id, is_service, is_target,
 };
 pub use relay_driver::{
     BoxFuture, CallRequest, Endpoint, EndpointError, EventStream, PeerView, RegistryView, Scope,

@@ -6,8 +6,8 @@ use crate::tcp::Tcp;
 use crate::websocket::WebSocket;
 use bytes::Bytes;
 use relay_core::{
-    CallError, Config, DialId, HandshakeError, Identity, Limits, LimitsInvalid, NameInvalid,
-    NodeId, Role, Side, Stats,
+    Balancing, CallError, Config, DialId, HandshakeError, Identity, Limits, LimitsInvalid,
+    NameInvalid, NodeId, Role, Side, Stats, TraceHop,
 };
 use relay_driver::{
     CallRequest, Endpoint, Engine, EventStream, RegistryView, Service, TimerChange,
@@ -42,8 +42,12 @@ pub struct NodeConfig {
     pub token: Option<String>,
     /// Bounds and periods.
     pub limits: Limits,
-    /// Mains to dial.
+    /// The Main to dial, or several: a link is kept to one of them, in this order.
     pub upstreams: Vec<Endpoint>,
+    /// Where the node is; instances in the same zone are preferred.
+    pub zone: String,
+    /// How instances are chosen.
+    pub balancing: Balancing,
     /// What the node says its address is.
     pub address: String,
 }
@@ -85,6 +89,8 @@ impl NodeConfig {
             token: None,
             limits: Limits::default(),
             upstreams: Vec::new(),
+            zone: String::new(),
+            balancing: Balancing::default(),
             address: String::new(),
         }
     }
@@ -112,14 +118,17 @@ impl Node {
         core.cluster = config.cluster;
         core.token = config.token;
         core.limits = config.limits;
+        core.zone = config.zone;
+        core.balancing = config.balancing;
         let node = relay_core::Node::new(core, identity, random()?);
         let runtime = tokio::runtime::Handle::current();
         let spawner = Box::new(move |future| drop(runtime.spawn(future)));
         let engine = Engine::new(node, config.address, spawner);
         tokio::spawn(run_timer(Arc::downgrade(&engine)));
         tokio::spawn(dial::run(Arc::downgrade(&engine)));
-        for upstream in &config.upstreams {
-            engine.dial(&upstream.to_string());
+        if !config.upstreams.is_empty() {
+            let upstreams: Vec<String> = config.upstreams.iter().map(Endpoint::to_string).collect();
+            engine.dial(&upstreams);
         }
         Ok(Self { engine, role })
     }
@@ -141,11 +150,26 @@ impl Node {
     /// # Errors
     /// A [`CallError`] with the outcome: whether the handler ran, and whether to try again.
     pub async fn call(&self, request: CallRequest) -> Result<Answer, CallError> {
-        match self.engine.call(&request)?.await {
+        self.call_traced(request).await.0
+    }
+
+    /// The same, with the nodes that the call crossed if it asks for a trace: who served it first,
+    /// this node last.
+    pub async fn call_traced(
+        &self,
+        request: CallRequest,
+    ) -> (Result<Answer, CallError>, Vec<TraceHop>) {
+        let call = match self.engine.call(&request) {
+            Ok(call) => call,
+            Err(error) => return (Err(error), Vec::new()),
+        };
+        let (answer, trace) = call.await;
+        let answer = match answer {
             relay_core::Answer::Result(body) => Ok(Answer::Result(body)),
             relay_core::Answer::ApplicationError(body) => Ok(Answer::ApplicationError(body)),
             relay_core::Answer::Failed(error) => Err(*error),
-        }
+        };
+        (answer, trace)
     }
 
     /// Offers a service to everyone.
@@ -170,7 +194,7 @@ impl Node {
 
     /// Keeps a link to another Main from now on.
     pub fn add_peer(&self, endpoint: &Endpoint) -> DialId {
-        self.engine.dial(&endpoint.to_string())
+        self.engine.dial(&[endpoint.to_string()])
     }
 
     /// Stops keeping a link to a node or an address. Tells whether one was kept.
@@ -214,16 +238,27 @@ impl Node {
         self.engine.calls_in_flight()
     }
 
-    /// Leaves in good order: refuses new calls, lets those in flight finish for up to `grace`,
-    /// says goodbye on every link and waits until that is written.
+    /// Leaves in good order. A Main first asks everyone to use others and works on, until nobody
+    /// is linked any more or half of `grace` is over. Then new calls are refused, those in flight
+    /// finish for up to the rest of `grace`, and there is a goodbye on every link.
     pub async fn shutdown(&self, grace: Duration) {
+        let until = tokio::time::Instant::now() + grace;
+        if self.role == Role::Main {
+            self.engine.leave();
+            let left = async {
+                while self.engine.link_count() > 0 {
+                    tokio::time::sleep(DRAIN_LOOK).await;
+                }
+            };
+            let _ = tokio::time::timeout(grace / 2, left).await;
+        }
         self.engine.drain();
         let finished = async {
             while self.engine.calls_in_flight() > 0 {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };
-        let _ = tokio::time::timeout(grace, finished).await;
+        let _ = tokio::time::timeout_at(until, finished).await;
         self.engine.close_all();
         let written = async {
             while self.engine.connection_count() > 0 {

@@ -210,6 +210,7 @@ impl Draw {
             ttl: 10,
             content: 0,
             headers: Texts::default(),
+            path: Texts::default(),
         };
         let mut payload = postcard::to_allocvec(&envelope).unwrap_or_default();
         payload.push(b'x');

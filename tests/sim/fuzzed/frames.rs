@@ -4,7 +4,8 @@ use super::Input;
 use relay_core::frame::{FrameWriter, Kind};
 use relay_core::handshake::Dialler;
 use relay_core::message::{
-    ControlMessage, ErrorEnvelope, RequestEnvelope, ResponseEnvelope, Status, Texts,
+    ControlMessage, ErrorEnvelope, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_PATH, OPTION_TRACE,
+    Record, RequestEnvelope, ResponseEnvelope, Status, Texts,
 };
 use relay_core::{Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
 use serde::Serialize;
@@ -78,20 +79,28 @@ fn request(input: &mut Input<'_>) -> Vec<u8> {
         2 => Texts::pack(["traceparent", "00-1-2-01"], &mut space),
         _ => Texts(input.piece()),
     };
+    let (mut way, options) = (Vec::new(), input.pick(&OPTIONS));
+    let mains = [input.pick(&NODES), input.pick(&NODES), input.pick(&NODES)];
+    let path = match options & OPTION_PATH {
+        0 => Texts::default(),
+        _ => Texts::pack(&mains[..1 + usize::from(input.byte() % 3)], &mut way),
+    };
     encoded(&RequestEnvelope {
         node: input.pick(&NODES),
         service: input.pick(&SERVICES),
         method: input.pick(&["run", "run", "walk", ""]),
         deadline_ms: u32::from(input.short()),
-        options: input.pick(&[0, 1, 2]),
+        options,
         ttl: input.byte(),
         content: input.byte(),
         headers,
+        path,
     })
 }
 
 fn response(input: &mut Input<'_>) -> Vec<u8> {
-    let status = input.pick(&[Status::Result, Status::ApplicationError]);
+    let all = [Status::Result, Status::ApplicationError, Status::TracedResult];
+    let status = input.pick(&all);
     encoded(&ResponseEnvelope { status, content: input.byte() })
 }
 
@@ -113,8 +122,8 @@ fn error(input: &mut Input<'_>) -> Vec<u8> {
 }
 
 fn control(input: &mut Input<'_>) -> Vec<u8> {
-    let (what, service) = (input.byte() % 6, input.pick(&SERVICES));
-    let mut space = Vec::new();
+    let (what, service) = (input.byte() % 12, input.pick(&SERVICES));
+    let (mut space, mut page) = (Vec::new(), Vec::new());
     encoded(&match what {
         0 => ControlMessage::Register {
             service,
@@ -133,10 +142,49 @@ fn control(input: &mut Input<'_>) -> Vec<u8> {
         }
         3 => ControlMessage::Withdraw { service },
         4 => ControlMessage::Refresh,
+        5 => ControlMessage::Labels { labels: Texts::pack(["zone", service], &mut space) },
+        6 => ControlMessage::Hello { epoch_seen: u64::from(input.short()) },
+        7 => {
+            for _ in 0..=input.byte() % 4 {
+                page.extend(record(input));
+            }
+            ControlMessage::Announce { page: &page }
+        }
+        8 => {
+            let (count, sum) = (u32::from(input.byte()), u64::from(input.short()));
+            ControlMessage::Digest { count, sum }
+        }
+        9 => ControlMessage::Resync,
+        10 => ControlMessage::Leaving,
         _ => {
             let (code, message) = (input.short(), input.pick(&MESSAGES));
             ControlMessage::Goodbye { code, message, reconnect_in_ms: u32::from(input.short()) }
         }
+    })
+}
+
+/// What a Main says of an offer: true, false, or of itself.
+fn record(input: &mut Input<'_>) -> Vec<u8> {
+    let (origin, service) = (input.pick(&NODES), input.pick(&SERVICES));
+    let (node, epoch) = (input.pick(&NODES), u64::from(input.byte()));
+    let seq = u64::from(input.byte());
+    let (mut way, mut methods) = (Vec::new(), Vec::new());
+    let mains = [origin, input.pick(&NODES), origin];
+    encoded(&match input.byte() % 4 {
+        0 => Record::Down { origin, epoch, seq, service, node },
+        1 => Record::Lost { origin, service, node },
+        _ => Record::Up {
+            origin,
+            epoch,
+            seq,
+            service,
+            node,
+            key: [input.byte(); 8],
+            methods: Texts::pack(["run"], &mut methods),
+            labels: Texts::default(),
+            ttl_ms: u32::from(input.short()),
+            path: Texts::pack(&mains[..1 + usize::from(input.byte() % 3)], &mut way),
+        },
     })
 }
 
@@ -193,8 +241,12 @@ const KINDS: [Kind; 16] = [
     Kind::Error,
 ];
 
+/// With all of those that have a meaning, and one that has none.
+const OPTIONS: [u8; 6] =
+    [0, OPTION_IDEMPOTENT, OPTION_TRACE, OPTION_HIGH | OPTION_TRACE, OPTION_PATH, 1 << 7];
+
 const NODES: [&str; 8] =
-    ["", "home-0", "home-1", "home-2", "main-0", "caller-0", "nobody", "no one"];
+    ["", "home-0", "home-1", "main-1", "main-0", "caller-0", "nobody", "no one"];
 const SERVICES: [&str; 8] =
     ["shared-0", "service-0", "service-1", "service-2", "shared-1", "nowhere", "other", ""];
 const MESSAGES: [&str; 3] = ["", "because", "on two\nlines"];

@@ -27,7 +27,7 @@ impl World {
             method: "run",
             body: &body,
             deadline: step.deadline.0,
-            idempotent: false,
+            ..Call::default()
         };
         match from.call(call, local, &mut host.out) {
             Ok(call) => {
@@ -94,7 +94,7 @@ impl World {
                     self.tally.mark("a cancel stopped a handler");
                 }
             }
-            Delivery::Answer { call, answer } => match self.hosts[at].take_waiting(call) {
+            Delivery::Answer { call, answer, .. } => match self.hosts[at].take_waiting(call) {
                 Some(uid) => self.answered(at, uid, &answer),
                 None => self.checker.blame("S1", None, "an answer to no call"),
             },

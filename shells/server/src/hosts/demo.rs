@@ -178,8 +178,13 @@ mod tests {
     pub(super) async fn call(service: &dyn Service, method: &str, body: &str) -> ServiceResult {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let deadline = std::time::Duration::from_secs(60);
-        let request =
-            ServiceRequest { method: method.to_owned(), body, deadline, idempotent: false };
+        let request = ServiceRequest {
+            method: method.to_owned(),
+            body,
+            deadline,
+            idempotent: false,
+            headers: Vec::new(),
+        };
         service.call(request).await
     }
 

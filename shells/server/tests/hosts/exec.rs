@@ -199,7 +199,13 @@ fn start(
 ) -> tokio::task::JoinHandle<relay_tokio::ServiceResult> {
     let body = bytes::Bytes::copy_from_slice(body.as_bytes());
     let method = method.to_owned();
-    tokio::spawn(service.call(ServiceRequest { method, body, deadline: LONG, idempotent: false }))
+    tokio::spawn(service.call(ServiceRequest {
+        method,
+        body,
+        deadline: LONG,
+        idempotent: false,
+        headers: Vec::new(),
+    }))
 }
 
 async fn pid(service: &dyn Service) -> Option<u32> {

@@ -268,5 +268,11 @@ fn started(program: &Program) -> (Node, Services) {
 
 fn request(method: &str, body: &str) -> ServiceRequest {
     let body = bytes::Bytes::copy_from_slice(body.as_bytes());
-    ServiceRequest { method: method.to_owned(), body, deadline: LONG, idempotent: false }
+    ServiceRequest {
+        method: method.to_owned(),
+        body,
+        deadline: LONG,
+        idempotent: false,
+        headers: Vec::new(),
+    }
 }

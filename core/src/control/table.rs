@@ -1,0 +1,100 @@
+//! From what this node knows to what its shards look up.
+
+use super::{Control, Linked, ZONE};
+use crate::config::Role;
+use crate::federation::label;
+use crate::mail::{MailBody, MailTo};
+use crate::name::NodeId;
+use crate::outbox::{LinkId, Outbox};
+use crate::route::{Instance, RouteTable, TableBuilder};
+use crate::time::Instant;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+impl Control {
+    /// Publishes a new route table: at once while tables are small, so that what is registered can
+    /// be called; large ones at most once in the publish interval.
+    pub(super) fn changed(&mut self, now: Instant, out: &mut Outbox) {
+        let at = self.published_at.after(self.config.limits.publish_interval);
+        if at <= now || self.registry.len() + self.federation.len() <= PUBLISHED_AT_ONCE_MAX {
+            self.publish(now, out);
+        } else {
+            self.publish_at = Some(at);
+        }
+    }
+
+    pub(super) fn publish(&mut self, now: Instant, out: &mut Outbox) {
+        self.publish_at = None;
+        self.published_at = now;
+        let table = Arc::new(self.table());
+        for shard in 0..self.shards {
+            out.mail(MailTo::Shard(shard), MailBody::Routes(Arc::clone(&table)));
+        }
+    }
+
+    /// Merges what is attached here with what other Mains offer, service by service.
+    fn table(&self) -> RouteTable {
+        let mut builder = TableBuilder::new(self.hash_seed, self.slots.len());
+        let mut own = self.registry.services().peekable();
+        let mut learned = self.federation.services().peekable();
+        let mut instances: Vec<Instance> = Vec::new();
+        loop {
+            let name = match (own.peek(), learned.peek()) {
+                (Some((a, _)), Some((b, _))) => Arc::clone(if a <= b { a } else { b }),
+                (Some((name, _)), None) => Arc::clone(name),
+                (None, Some((name, _))) => Arc::clone(name),
+                (None, None) => break,
+            };
+            let rules = self.config.rules(&name);
+            let tier = |distance: usize, labels: &[u8], is_leaving: bool| {
+                let zone = &self.config.zone;
+                let far = !zone.is_empty() && label(labels, ZONE) != Some(zone.as_str());
+                let distance = u16::try_from(distance).unwrap_or(MOST) & MOST;
+                u16::from(is_leaving) << 8 | distance << 1 | u16::from(far && rules.prefer_zone)
+            };
+            if let Some((_, nodes)) = own.next_if(|(own, _)| **own == name) {
+                instances.extend(nodes.iter().map(|(node, registration)| Instance {
+                    node: node.clone(),
+                    link: registration.link,
+                    slot: registration.slot,
+                    tier: tier(0, &registration.labels, false),
+                    path: None,
+                }));
+            }
+            if let Some((_, places)) = learned.next_if(|(learned, _)| **learned == name) {
+                instances.extend(places.map(|(node, link, learned)| Instance {
+                    node: node.clone(),
+                    link,
+                    slot: learned.slot,
+                    tier: tier(learned.path.len(), &learned.labels, self.is_leaving(link)),
+                    path: Some(Arc::clone(&learned.path)),
+                }));
+            }
+            if !instances.is_empty() {
+                builder.service(name, rules, instances.drain(..));
+            }
+        }
+        builder.build(self.upstream(), self.peers())
+    }
+
+    fn is_leaving(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|linked| linked.is_leaving)
+    }
+
+    /// The Mains that this one is linked to.
+    fn peers(&self) -> Vec<(NodeId, LinkId)> {
+        if self.config.role != Role::Main {
+            return Vec::new();
+        }
+        let is_main = |link: &&LinkId| {
+            self.links.get(link).is_some_and(|linked: &Linked| linked.peer.role == Role::Main)
+        };
+        let mains = self.nodes.iter().filter(|(_, link)| is_main(link));
+        mains.map(|(node, link)| (node.clone(), *link)).collect()
+    }
+}
+
+/// A table of so many offers is built in some ten microseconds.
+const PUBLISHED_AT_ONCE_MAX: u32 = 1_024;
+/// The largest distance that a tier tells apart.
+const MOST: u16 = 0x7f;

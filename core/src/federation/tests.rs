@@ -1,0 +1,3 @@
+//! What counts of what peers announce.
+
+use super::*;

@@ -1,0 +1,3 @@
+//! Breakers: when they open, whom they spare, how they close.
+
+use super::*;
