@@ -37,7 +37,7 @@ fn main() -> Outcome<()> {
     }
     let deadline = Duration::from_secs(5);
     let (service, method, body) = ("greet", "hello", &br#"["world"]"#[..]);
-    let call = Call { node: "", service, method, body, deadline, idempotent: false };
+    let call = Call { service, method, body, deadline, ..Call::default() };
     driver.node.call(call, driver.now(), &mut driver.out)?;
     let answer = loop {
         if let Some(answer) = driver.turn()? {
