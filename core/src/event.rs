@@ -90,6 +90,15 @@ pub enum Event {
         /// The node that offers it.
         node: NodeId,
     },
+    /// What is known of the ways to a service of a node at another Main has changed.
+    RouteChanged {
+        /// The service.
+        service: Arc<str>,
+        /// The node that offers it, or did.
+        node: NodeId,
+        /// The Main to which the node is attached, or was.
+        origin: NodeId,
+    },
     /// What a peer Main announced did not fit its digest; it has to announce it again.
     Resync {
         /// The link.

@@ -243,7 +243,7 @@ fn any_step(topology: Topology) -> impl Strategy<Value = Step> {
 
 /// A call by anyone, now and then of a service or a node that is not there.
 fn call(topology: Topology) -> impl Strategy<Value = CallStep> {
-    let Topology { mains, homes, callers, shared_services } = topology;
+    let Topology { mains, homes, callers, shared_services, .. } = topology;
     let service = prop_oneof![
         3 => (0..shared_services.max(1)).prop_map(Service::Shared),
         4 => (0..homes).prop_map(Service::Own),
@@ -266,6 +266,7 @@ fn call(topology: Topology) -> impl Strategy<Value = CallStep> {
             body,
             answer,
             cancel_after,
+            ..CallStep::usual()
         },
     )
 }

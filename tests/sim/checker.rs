@@ -43,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) failure: Option<ErrorCode>,
     /// The host to which a Main sent the call last.
     pub(crate) server: Option<u16>,
+    /// The Mains that this attempt crossed, the first one first.
+    pub(crate) crossed: Vec<u16>,
     /// Made or served by a host that breaks the protocol: what it is told is its own affair.
     pub(crate) hostile: bool,
     /// Asked for when all was well again, so it must succeed.
@@ -79,6 +81,7 @@ impl Checker {
             state: State::Open,
             failure: None,
             server: None,
+            crossed: Vec::new(),
             hostile,
             probe,
         });
@@ -108,7 +111,8 @@ impl Checker {
         if record.hostile {
             return Some(uid);
         }
-        if executions > 1 {
+        let allowed = if self.calls[uid as usize].step.idempotent { ATTEMPTS_MAX } else { 1 };
+        if executions > allowed {
             self.blame("S4", Some(uid), "it ran twice");
         }
         if state == State::Answered(Executed::No) {
@@ -142,7 +146,7 @@ impl Checker {
             Answer::Result(body) if body[..] != self.answer(uid)[..] => {
                 self.blame("S3", Some(uid), "the answer belongs to another call or was changed");
             }
-            Answer::Result(_) if executions != 1 => {
+            Answer::Result(_) if executions == 0 || executions > ATTEMPTS_MAX => {
                 self.blame("S6", Some(uid), &format!("a result of {executions} runs"));
             }
             Answer::Result(_) => {}
@@ -242,6 +246,9 @@ pub(crate) fn uid_of(body: &[u8]) -> Option<u32> {
     body.first_chunk::<4>().map(|uid| u32::from_be_bytes(*uid))
 }
 
+/// Instances that one Main sends a call to at most, where running twice does no harm. Behind
+/// another Main it may be as many again.
+const ATTEMPTS_MAX: u8 = 4;
 const BODY: u64 = 10;
 const ANSWER: u64 = 11;
 const VERDICTS_MAX: usize = 50;

@@ -91,7 +91,7 @@ impl Draw {
             _ if !dice.happens(parts(traffic.by_node)) => None,
             Service::Own(home) => Some(home),
             Service::Shared(_) | Service::Nowhere => {
-                let homes = topology.homes_of(main);
+                let homes = topology.homes_for(main);
                 homes.clone().nth(dice.below(homes.count() as u64) as usize)
             }
         };
@@ -114,6 +114,8 @@ impl Draw {
             body: dice.spread(0, u64::from(traffic.body_max)) as u32,
             answer: dice.spread(0, u64::from(traffic.body_max)) as u32,
             cancel_after: cancelled.then(|| whole_micros(dice.up_to(deadline.0))),
+            idempotent: dice.happens(parts(traffic.idempotent)),
+            trace: dice.happens(parts(traffic.traced)),
         }
     }
 
@@ -124,7 +126,7 @@ impl Draw {
             return Service::Nowhere;
         }
         let shared = u64::from(topology.shared_services);
-        let homes = topology.homes_of(main).count() as u64;
+        let homes = topology.homes_for(main).count() as u64;
         if shared + homes == 0 {
             return Service::Nowhere;
         }
@@ -143,7 +145,7 @@ impl Draw {
         match rank.checked_sub(shared) {
             None => Service::Shared(rank as u16),
             Some(home) => {
-                topology.homes_of(main).nth(home as usize).map_or(Service::Nowhere, Service::Own)
+                topology.homes_for(main).nth(home as usize).map_or(Service::Nowhere, Service::Own)
             }
         }
     }
@@ -187,7 +189,7 @@ impl Topology {
         }
     }
 
-    /// The numbers, among the Homes, of those at a Main.
+    /// The numbers, among the Homes, of those whose first Main this is.
     pub fn homes_of(&self, main: u16) -> impl Iterator<Item = u16> + Clone + use<> {
         (main..self.homes).step_by(usize::from(self.mains))
     }
@@ -210,7 +212,7 @@ fn whole_micros(time: Duration) -> Span {
 }
 
 /// Time for the hosts to find each other.
-const FIRST_CALL_AT: Duration = Duration::from_millis(500);
+const FIRST_CALL_AT: Duration = Duration::from_secs(1);
 const OVERLOAD_WINDOW_MICROS: u64 = 5_000_000;
 const SLOW_HANDLER_MAX: Duration = Duration::from_secs(8);
 /// The weight of the service that is called most.

@@ -85,6 +85,7 @@ fn read_plan(input: &mut Input<'_>) -> Plan {
         homes: input.number(1, 3),
         callers: input.number(0, 3),
         shared_services: input.number(0, 3),
+        ..Topology::default()
     };
     plan.network = Network {
         delay_min: Span::millis(input.pick(&[0, 1])),
@@ -116,6 +117,7 @@ fn read_limits(input: &mut Input<'_>) -> Bounds {
         idle_timeout: times(9, 3),
         reconnect_max: times(10, 2),
         labels_per_slot: tiny(11, 3).max(tiny(12, 20)),
+        ..Bounds::default()
     }
 }
 
@@ -179,6 +181,7 @@ fn read_call(input: &mut Input<'_>, from: u16) -> CallStep {
         body,
         answer,
         cancel_after: input.bit().then(|| input.time()),
+        ..CallStep::usual()
     }
 }
 

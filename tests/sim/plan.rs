@@ -38,6 +38,23 @@ pub struct Topology {
     pub callers: u16,
     /// Services that every Home offers.
     pub shared_services: u16,
+    /// How Mains are linked to each other.
+    pub federation: Federation,
+    /// Other Mains that each Home and caller goes to when its own one is gone.
+    pub fallbacks: u16,
+}
+
+/// How Mains are linked to each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Federation {
+    /// Not at all: each is alone with its Homes and callers.
+    #[default]
+    None,
+    /// Each to each other one.
+    Mesh,
+    /// Each to the next one; calls cross as many as there are (`--mode p2p`).
+    Chain,
 }
 
 /// How bytes travel.
@@ -88,6 +105,10 @@ pub struct Traffic {
     pub unknown: f64,
     /// Share of calls that name the node that must answer.
     pub by_node: f64,
+    /// Share of calls that may run twice.
+    pub idempotent: f64,
+    /// Share of calls that ask for the way they took.
+    pub traced: f64,
 }
 
 /// What goes wrong: how often a minute it befalls each Home and caller. A Main is hit a tenth as
@@ -124,6 +145,14 @@ pub struct Faults {
     pub stranger: f64,
     /// A hostile Home sends frames that no honest node would.
     pub hostile: f64,
+    /// Nothing gets from one Main to another, in one or both directions, for each pair.
+    pub sever: f64,
+    /// The connection between two Mains breaks, for each pair.
+    pub peer_reset: f64,
+    /// Bytes between two Mains vanish, and neither is told, for each pair.
+    pub peer_half_open: f64,
+    /// A Main leaves in good order and is started again, for each Main.
+    pub leave: f64,
     /// Mean time that a fault lasts, where it lasts.
     pub outage: Span,
     /// Clocks of hosts run up to this much too fast or too slow, in parts of a million.
@@ -154,6 +183,16 @@ pub struct Bounds {
     pub reconnect_max: Span,
     /// Calls that each place in the table of a link may serve before its labels are used up.
     pub labels_per_slot: u32,
+    /// Handshakes that a Main begins in a second.
+    pub handshakes_per_second: u32,
+    /// Failures after which an instance gets no calls for a while.
+    pub breaker_failures: u32,
+    /// For how long.
+    pub breaker_open: Span,
+    /// How often a Main confirms to its peers what it announced.
+    pub health_interval: Span,
+    /// Services that one Main may announce to another.
+    pub services_per_peer_max: u32,
 }
 
 impl Default for Plan {
@@ -172,7 +211,8 @@ impl Default for Plan {
 
 impl Default for Topology {
     fn default() -> Self {
-        Self { mains: 1, homes: 3, callers: 2, shared_services: 1 }
+        let (federation, fallbacks) = (Federation::None, 0);
+        Self { mains: 1, homes: 3, callers: 2, shared_services: 1, federation, fallbacks }
     }
 }
 
@@ -205,6 +245,8 @@ impl Default for Traffic {
             cancelled: 0.0,
             unknown: 0.0,
             by_node: 0.0,
+            idempotent: 0.0,
+            traced: 0.0,
         }
     }
 }
@@ -230,6 +272,9 @@ impl Faults {
             (rates.half_open, rates.clog) = (outages * 0.2, outages * 0.2);
             // A partition takes about half of the hosts, so that half as many hit as many.
             rates.partition = outages * 0.1;
+            // The links between Mains are as bad as the others.
+            (rates.sever, rates.peer_reset) = (outages * 0.4, outages * 0.3);
+            rates.peer_half_open = outages * 0.3;
             rates.share = 0.0;
         }
         rates
@@ -250,6 +295,9 @@ impl Bounds {
         set(&mut limits.calls_per_caller_max, self.calls_per_caller_max);
         set(&mut limits.local_calls_max, self.local_calls_max);
         set(&mut limits.labels_per_slot, self.labels_per_slot);
+        set(&mut limits.handshakes_per_second, self.handshakes_per_second);
+        set(&mut limits.breaker_failures, self.breaker_failures);
+        set(&mut limits.services_per_peer_max, self.services_per_peer_max);
         set(&mut limits.write_bytes_max, self.write_bytes_max);
         set(&mut limits.frame_bytes_max, self.frame_bytes_max);
         set(&mut limits.caller_frame_bytes_max, self.frame_bytes_max.min(1 << 20));
@@ -262,6 +310,12 @@ impl Bounds {
         }
         if self.reconnect_max != Span::default() {
             limits.reconnect_max = self.reconnect_max.0;
+        }
+        if self.breaker_open != Span::default() {
+            limits.breaker_open = self.breaker_open.0;
+        }
+        if self.health_interval != Span::default() {
+            limits.health_interval = self.health_interval.0;
         }
         limits
     }
@@ -294,6 +348,10 @@ impl Plan {
         whole("topology.homes", u64::from(topology.homes), 1, 2_000)?;
         whole("topology.callers", u64::from(topology.callers), 0, 2_000)?;
         whole("topology.shared_services", u64::from(topology.shared_services), 0, 60)?;
+        whole("topology.fallbacks", u64::from(topology.fallbacks), 0, 99)?;
+        if topology.federation == Federation::Chain {
+            whole("topology.mains, in a chain,", u64::from(topology.mains), 1, 9)?;
+        }
         whole("network.chunk_max", u64::from(self.network.chunk_max), 1, 1 << 20)?;
         whole("network.window", u64::from(self.network.window), 1 << 10, 1 << 30)?;
         whole("traffic.skew", u64::from(traffic.skew), 0, 2)?;
@@ -314,6 +372,8 @@ impl Plan {
             ("traffic.cancelled", traffic.cancelled, 1.0),
             ("traffic.unknown", traffic.unknown, 1.0),
             ("traffic.by_node", traffic.by_node, 1.0),
+            ("traffic.idempotent", traffic.idempotent, 1.0),
+            ("traffic.traced", traffic.traced, 1.0),
             ("faults.share", faults.share, 0.9),
         ] {
             number(name, value, high)?;
@@ -321,7 +381,17 @@ impl Plan {
         for (name, rate) in faults.rates() {
             number(&format!("faults.{name}"), rate, 10_000.0)?;
         }
-        let shared = ["crash", "pause", "reset", "half_open", "clog", "partition"];
+        let shared = [
+            "crash",
+            "pause",
+            "reset",
+            "half_open",
+            "clog",
+            "partition",
+            "sever",
+            "peer_reset",
+            "peer_half_open",
+        ];
         let double = |(name, rate): &(&str, f64)| *rate > 0.0 && shared.contains(name);
         if let Some((name, _)) =
             faults.rates().into_iter().find(double).filter(|_| faults.share > 0.0)
@@ -359,7 +429,7 @@ impl Plan {
 impl Faults {
     /// Every rate with its name.
     #[must_use]
-    pub const fn rates(&self) -> [(&'static str, f64); 13] {
+    pub const fn rates(&self) -> [(&'static str, f64); 17] {
         [
             ("crash", self.crash),
             ("pause", self.pause),
@@ -374,6 +444,10 @@ impl Faults {
             ("withdraw", self.withdraw),
             ("stranger", self.stranger),
             ("hostile", self.hostile),
+            ("sever", self.sever),
+            ("peer_reset", self.peer_reset),
+            ("peer_half_open", self.peer_half_open),
+            ("leave", self.leave),
         ]
     }
 }

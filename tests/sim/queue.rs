@@ -36,6 +36,10 @@ pub(crate) enum Event {
     Step,
     /// Counts are compared.
     Audit { host: u16 },
+    /// The time of a host that leaves is over.
+    Ends { host: u16, life: u32, drained: bool },
+    /// Whether all registries agree by now.
+    Converge,
     /// The next call that must succeed.
     Probe,
     /// The world goes on to its next phase.

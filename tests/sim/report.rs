@@ -34,6 +34,8 @@ pub struct Report {
     pub latency: Histogram,
     /// Time for which a Home or caller was not linked, from one link to the next.
     pub recovery: Histogram,
+    /// From when all was well, or the last link up after that, until all registries agreed.
+    pub convergence: Histogram,
     /// What was sent from host to host.
     pub links: Vec<LinkTraffic>,
     /// Faults that happened, by name.

@@ -46,6 +46,15 @@ pub enum Step {
     Stranger(Inject),
     /// A host sends bytes on its connection that its node did not write.
     Inject(Inject),
+    /// Nothing gets from one Main to another for a time.
+    Sever(Sever),
+    /// The connection between two Mains breaks, and both are told.
+    PeerReset(Pair),
+    /// From now on bytes between two Mains vanish, and neither is told.
+    PeerHalfOpen(Pair),
+    /// A Main asks everyone to use others, works on for a time, ends in good order, and is started
+    /// again soon.
+    Leave(Lasting),
 }
 
 /// One call.
@@ -69,6 +78,58 @@ pub struct CallStep {
     /// When the caller gives up, after the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_after: Option<Span>,
+    /// Running it twice does no harm.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub idempotent: bool,
+    /// The answer tells the way it took.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub trace: bool,
+}
+
+impl CallStep {
+    /// What most calls have in common.
+    #[must_use]
+    pub const fn usual() -> Self {
+        Self {
+            from: 0,
+            service: Service::Nowhere,
+            node: None,
+            deadline: Span::seconds(1),
+            handler: Span::seconds(0),
+            body: 0,
+            answer: 0,
+            cancel_after: None,
+            idempotent: false,
+            trace: false,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// Two Mains.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pair {
+    /// One of them.
+    pub host: u16,
+    /// The other one.
+    pub peer: u16,
+}
+
+/// Nothing gets from one Main to another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sever {
+    /// The one whose bytes wait.
+    pub host: u16,
+    /// The one they are for.
+    pub peer: u16,
+    /// In the other direction as well.
+    pub both: bool,
+    /// For how long.
+    pub lasts: Span,
 }
 
 /// A service by number.

@@ -2,7 +2,7 @@
 //! rare ones meet each other undisturbed by the usual ones (Groce et al., "Swarm Testing").
 
 use crate::dice::Dice;
-use crate::plan::{Bounds, Faults, Network, Plan, Topology, Traffic};
+use crate::plan::{Bounds, Faults, Federation, Network, Plan, Topology, Traffic};
 use crate::span::Span;
 
 impl Plan {
@@ -11,10 +11,12 @@ impl Plan {
     pub fn swarm(seed: u64) -> Self {
         let dice = &mut Dice::new(seed, &[SWARM]);
         let topology = Topology {
-            mains: dice.pick(&[1, 1, 1, 2, 3]),
+            mains: dice.pick(&[1, 1, 2, 2, 3, 3, 4]),
             homes: dice.between(1, 5) as u16,
             callers: dice.between(1, 4) as u16,
             shared_services: dice.between(0, 2) as u16,
+            federation: dice.pick(&[Federation::Mesh, Federation::Mesh, Federation::Chain]),
+            fallbacks: dice.pick(&[0, 0, 1, 3]),
         };
         let mut network = draw_network(dice);
         let mut traffic = draw_traffic(dice);
@@ -65,6 +67,8 @@ fn draw_traffic(dice: &mut Dice) -> Traffic {
         cancelled: dice.pick(&[0.0, 0.05, 0.2]),
         unknown: dice.pick(&[0.0, 0.1]),
         by_node: dice.pick(&[0.0, 0.1, 0.5]),
+        idempotent: dice.pick(&[0.0, 0.3]),
+        traced: dice.pick(&[0.0, 0.2]),
     }
 }
 
@@ -83,6 +87,11 @@ fn draw_limits(dice: &mut Dice) -> Bounds {
         idle_timeout: Span::seconds(u64::from(maybe(200_000, &[3, 30]))),
         reconnect_max: Span::seconds(u64::from(maybe(200_000, &[2, 10]))),
         labels_per_slot: maybe(50_000, &[3, 20, 100]),
+        handshakes_per_second: maybe(TINY, &[2, 5, 20]),
+        breaker_failures: maybe(300_000, &[1, 2, 3]),
+        breaker_open: Span::seconds(u64::from(maybe(500_000, &[1, 5, 20]))),
+        health_interval: Span::seconds(u64::from(maybe(200_000, &[1, 5]))),
+        services_per_peer_max: maybe(50_000, &[1, 3]),
     }
 }
 
@@ -109,6 +118,10 @@ fn draw_faults(dice: &mut Dice) -> Faults {
         withdraw: maybe(COMMON, 4),
         stranger: maybe(RARE, 30),
         hostile: maybe(RARE, 60),
+        sever: maybe(COMMON, 6),
+        peer_reset: maybe(COMMON, 6),
+        peer_half_open: maybe(RARE, 4),
+        leave: maybe(COMMON, 4),
         outage: Span::seconds(dice.pick(&[1, 6, 20])),
         drift_ppm: dice.pick(&[0, 200]),
         late_timers: Span::millis(dice.pick(&[0, 0, 1, 10])),

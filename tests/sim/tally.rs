@@ -17,6 +17,7 @@ pub(crate) struct Tally {
     pub(crate) told: BTreeMap<&'static str, u64>,
     pub(crate) latency: Histogram,
     pub(crate) recovery: Histogram,
+    pub(crate) convergence: Histogram,
     /// By sender and receiver.
     pub(crate) links: BTreeMap<(usize, usize), Traffic>,
     pub(crate) linked: u32,
@@ -59,6 +60,7 @@ impl Tally {
             told: BTreeMap::new(),
             latency: Histogram::default(),
             recovery: Histogram::default(),
+            convergence: Histogram::default(),
             links: BTreeMap::new(),
             linked: 0,
             idle_from: 0,
@@ -150,6 +152,7 @@ impl Tally {
             told: self.told,
             latency: self.latency,
             recovery: self.recovery,
+            convergence: self.convergence,
             links: links.collect(),
             faults: self.faults,
             marks: self.marks,

@@ -5,7 +5,7 @@ use crate::checker::Checker;
 use crate::dice::Dice;
 use crate::draw::Draw;
 use crate::network::Wire;
-use crate::plan::Plan;
+use crate::plan::{Federation, Plan};
 use crate::queue::{Event, Queue};
 use crate::report::Report;
 use crate::schedule::Schedule;
@@ -13,17 +13,22 @@ use crate::step::Timed;
 use crate::tally::Tally;
 use bytes::Bytes;
 use relay_core::{Instant, Limits, LinkId, NodeId, Output, Role};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod breakers;
 mod calls;
 mod ending;
 mod host;
 mod life;
+mod mains;
 mod outcomes;
+mod registries;
 mod steps;
 mod watch;
 mod wires;
 
+use breakers::Breakers;
 use host::{Clock, Host};
 
 pub use outcomes::{CallEnd, CallOutcome};
@@ -38,6 +43,11 @@ pub struct World {
     hosts: Vec<Host>,
     wires: Vec<Wire>,
     ghosts: Vec<Ghost>,
+    /// Until when nothing gets from one Main to another.
+    edges: BTreeMap<(u16, u16), Instant>,
+    breakers: Breakers,
+    /// When a link came up or ended last.
+    linked_at: Instant,
     source: Source,
     next_step: Option<Timed>,
     recorded: Option<Vec<Timed>>,
@@ -135,6 +145,9 @@ impl World {
         let hosts: Vec<Host> = roles.filter_map(|(role, name)| host(role, name)).collect();
         let end = Instant::ZERO.after(plan.duration.0);
         let mut limits = plan.limits.limits();
+        if plan.topology.federation == Federation::Chain {
+            limits.hops_max = limits.ttl;
+        }
         // Nobody may answer what a hostile host asks for; it must end before the world does.
         limits.deadline_max = plan.traffic.deadline_max.0.max(DEADLINE_MAX);
         let mut world = Self {
@@ -143,6 +156,9 @@ impl World {
             queue: Queue::default(),
             wires: Vec::new(),
             ghosts: Vec::new(),
+            edges: BTreeMap::new(),
+            breakers: Breakers::default(),
+            linked_at: Instant::ZERO,
             source,
             next_step: None,
             recorded: None,
@@ -225,6 +241,8 @@ impl World {
             Event::Ghost { at } => self.haunt(at as usize),
             Event::Step => self.take_step(),
             Event::Audit { host } => self.audit_later(usize::from(host)),
+            Event::Ends { host, life, drained } => self.end_of(usize::from(host), life, drained),
+            Event::Converge => self.look_at_registries(),
             Event::Probe => self.probe(),
             Event::Phase => self.next_phase(),
         }

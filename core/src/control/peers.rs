@@ -34,6 +34,8 @@ pub(super) struct Announcer {
     announced_at: Instant,
     /// When the next digests are due.
     digest_at: Option<Instant>,
+    /// When the way to the peers is to be measured again.
+    measure_at: Instant,
 }
 
 /// One peer, as far as it was told.
@@ -74,7 +76,7 @@ impl Control {
         let epoch_seen = self.federation.epoch_of(&linked.peer.node);
         self.federation.link_up(link, now);
         self.announcer.links.insert(link, PeerLink::default());
-        let due = now.after(self.config.limits.health_interval);
+        let due = now.after(self.confirm_every());
         self.announcer.digest_at.get_or_insert(due);
         self.send(link, &ControlMessage::Hello { epoch_seen }, out);
     }
@@ -157,6 +159,10 @@ impl Control {
         if offers.is_empty() {
             return;
         }
+        for Offer { service, node, origin } in &offers {
+            let (service, node, origin) = (Arc::clone(service), node.clone(), origin.clone());
+            out.event(Event::RouteChanged { service, node, origin });
+        }
         if self.config.limits.mains_max() > 1 {
             for offer in offers {
                 for peer in self.announcer.links.values_mut() {
@@ -222,7 +228,7 @@ impl Control {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let pause = self.config.limits.health_interval / 2;
+        let pause = self.confirm_every() / 2;
         let forgotten = self.federation.digest(link, digest, pause, now, &mut self.slots);
         if let Some(linked) = self.links.get_mut(&link) {
             linked.confirmed_at = now;
@@ -326,7 +332,7 @@ impl Control {
                 key: found.key,
                 methods: Arc::clone(&found.methods),
                 labels: Arc::clone(&found.labels),
-                left: found.expires_at.map_or(found.ttl, |at| at.since(now)),
+                left: self.at_least(found.expires_at.map_or(found.ttl, |at| at.since(now))),
                 path: Vec::from([self.node.clone()]),
             });
         }
@@ -342,9 +348,21 @@ impl Control {
             key: found.key,
             methods: Arc::clone(&found.methods),
             labels: Arc::clone(&found.labels),
-            left: found.expires_at().since(now),
+            left: self.at_least(found.expires_at().since(now)),
             path,
         })
+    }
+
+    /// How often digests go out: often enough that no lease ends between two of them.
+    fn confirm_every(&self) -> Duration {
+        let limits = &self.config.limits;
+        limits.health_interval.min(limits.registry_ttl / 3)
+    }
+
+    /// A lease that is about to end is probably refreshed before the next digest; if not, that is
+    /// announced.
+    fn at_least(&self, left: Duration) -> Duration {
+        left.max(self.confirm_every() * 2)
     }
 
     /// What is said of an offer that was announced and does not stand any more.
@@ -378,14 +396,20 @@ impl Control {
 
     fn send_digests(&mut self, now: Instant, out: &mut Outbox) {
         let limits = &self.config.limits;
-        let again = now.after(limits.health_interval);
+        let again = now.after(self.confirm_every());
         let is_alone = self.announcer.links.is_empty();
         self.announcer.digest_at = (!is_alone).then_some(again);
         self.federation.forget_old_words(limits.registry_ttl, now);
+        let measures = self.announcer.measure_at <= now;
+        if measures {
+            self.announcer.measure_at = now.after(limits.health_interval);
+        }
         for (link, peer) in &self.announcer.links {
             if peer.is_greeted && !cfg!(mutant = "digest_forgotten") {
                 let (count, sum) = (peer.told.len() as u32, peer.sum);
                 self.send(*link, &ControlMessage::Digest { count, sum }, out);
+            }
+            if measures {
                 out.mail(MailTo::Shard(link.shard), MailBody::Ping { link: *link });
             }
         }

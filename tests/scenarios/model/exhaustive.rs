@@ -99,6 +99,7 @@ fn schedule(order: &[Happens]) -> Schedule {
         body: 10,
         answer: 10,
         cancel_after: None,
+        ..CallStep::usual()
     };
     let mut withdrawn = false;
     let mut micros = FOUND_WITHIN_MILLIS * 1_000;

@@ -2,9 +2,11 @@
 
 use super::{Draw, whole_micros};
 use crate::dice::Dice;
-use crate::plan::Plan;
+use crate::plan::{Plan, Topology};
 use crate::span::Span;
-use crate::step::{ClockJump, Clog, Corrupt, HostStep, Inject, Lasting, Service, SlowReader, Step};
+use crate::step::{
+    ClockJump, Clog, Corrupt, HostStep, Inject, Lasting, Pair, Service, Sever, SlowReader, Step,
+};
 use relay_core::frame::{FrameWriter, Kind};
 use relay_core::message::{ControlMessage, RequestEnvelope, Texts};
 use std::time::Duration;
@@ -24,6 +26,7 @@ impl FaultClock {
         let rates = plan.faults.resolved().rates();
         let topology = plan.topology;
         let others = f64::from(topology.homes) + f64::from(topology.callers);
+        let pairs = pairs_of(topology).len() as f64;
         let clock = |(kind, rate): (&'static str, f64)| {
             let hosts = match kind {
                 "crash" | "pause" | "clog" | "clock_jump" => {
@@ -31,7 +34,8 @@ impl FaultClock {
                 }
                 // They befall many hosts at once, a Main, or one host that is known to be bad.
                 "swizzle" | "partition" | "hostile" => 1.0,
-                "stranger" => f64::from(topology.mains),
+                "stranger" | "leave" => f64::from(topology.mains),
+                "sever" | "peer_reset" | "peer_half_open" => pairs,
                 _ => others,
             };
             let a_minute = rate * hosts;
@@ -77,9 +81,25 @@ impl Draw {
             "swizzle" => return self.draw_swizzle(at),
             "partition" => return self.draw_partition(at, lasts),
             "stranger" => Step::Stranger(self.draw_stranger()),
+            "leave" => {
+                let host = dice.below(u64::from(self.plan.topology.mains)) as u16;
+                Step::Leave(Lasting { host, lasts })
+            }
+            "sever" | "peer_reset" | "peer_half_open" => self.draw_rift(kind, lasts),
             _ => Step::Inject(self.draw_hostility()),
         };
         self.prepare(at, step);
+    }
+
+    /// Something that comes between two Mains.
+    fn draw_rift(&mut self, kind: &str, lasts: Span) -> Step {
+        let pairs = pairs_of(self.plan.topology);
+        let (host, peer) = self.dice.pick(&pairs);
+        match kind {
+            "sever" => Step::Sever(Sever { host, peer, both: self.dice.happens(500_000), lasts }),
+            "peer_reset" => Step::PeerReset(Pair { host, peer }),
+            _ => Step::PeerHalfOpen(Pair { host, peer }),
+        }
     }
 
     fn draw_outage(&mut self) -> Span {
@@ -234,6 +254,12 @@ impl Draw {
     fn random_bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length).map(|_| self.dice.next() as u8).collect()
     }
+}
+
+/// Mains that are linked to each other, either way round.
+fn pairs_of(topology: Topology) -> Vec<(u16, u16)> {
+    let all = (0..topology.mains).flat_map(|a| (0..topology.mains).map(move |b| (a, b)));
+    all.filter(|(a, b)| topology.are_linked(*a, *b)).collect()
 }
 
 const FLOOD: u64 = 40;

@@ -4,7 +4,9 @@ use super::wires::DELAY_MAX;
 use super::{Phase, World};
 use crate::queue::Event;
 use crate::step::{CallStep, Service};
-use relay_core::{Answer, Call, CallError, Delivery, ErrorCode, Executed, Instant, Reply, Role};
+use relay_core::{
+    Answer, Call, CallError, Delivery, ErrorCode, Executed, Instant, Reply, Role, TraceHop,
+};
 use std::time::Duration;
 
 impl World {
@@ -27,6 +29,8 @@ impl World {
             method: "run",
             body: &body,
             deadline: step.deadline.0,
+            idempotent: step.idempotent,
+            trace: step.trace,
             ..Call::default()
         };
         match from.call(call, local, &mut host.out) {
@@ -71,6 +75,7 @@ impl World {
                 let (body, hostility) = (call.body(), self.hostility);
                 let known = self.checker.executed(&body, call.service(), hostility);
                 let (id, now) = (call.call, self.now);
+                self.judge_name(at, known);
                 let host = &mut self.hosts[at];
                 let Some(uid) = known else {
                     // Made up by a hostile host: answered at once, with nothing, or never.
@@ -94,10 +99,54 @@ impl World {
                     self.tally.mark("a cancel stopped a handler");
                 }
             }
-            Delivery::Answer { call, answer, .. } => match self.hosts[at].take_waiting(call) {
-                Some(uid) => self.answered(at, uid, &answer),
+            Delivery::Answer { call, answer, trace } => match self.hosts[at].take_waiting(call) {
+                Some(uid) => {
+                    self.judge_trace(at, uid, &answer, &trace);
+                    self.answered(at, uid, &answer);
+                }
                 None => self.checker.blame("S1", None, "an answer to no call"),
             },
+        }
+    }
+
+    /// A call that names a node runs there and nowhere else (S10).
+    fn judge_name(&mut self, at: usize, uid: Option<u32>) {
+        let Some(uid) = uid else { return };
+        let record = &self.checker.calls[uid as usize];
+        let asked = record.step.node.map(|home| usize::from(self.plan.topology.home(home)));
+        if !record.hostile && asked.is_some_and(|asked| asked != at) {
+            let text = format!("it asked for another node and ran on {}", self.hosts[at].name);
+            self.checker.blame("S10", Some(uid), &text);
+        }
+    }
+
+    /// A traced answer tells the way it took: who served it first, who asked last, and the Mains
+    /// that it crossed between them.
+    fn judge_trace(&mut self, at: usize, uid: u32, answer: &Answer, trace: &[TraceHop]) {
+        let record = &self.checker.calls[uid as usize];
+        if record.hostile || !record.step.trace || !matches!(answer, Answer::Result(_)) {
+            if !record.step.trace && !trace.is_empty() {
+                self.checker.blame("J1", Some(uid), "a trace that nobody asked for");
+            }
+            return;
+        }
+        let name = |host: usize| self.hosts.get(host).map(|host| host.name.to_string());
+        let nodes: Vec<&str> = trace.iter().rev().map(|hop| hop.node.as_str()).collect();
+        let server = record.server.and_then(|server| name(usize::from(server)));
+        let ends = nodes.first().copied() == name(at).as_deref()
+            && (server.is_none() || nodes.last().copied() == server.as_deref());
+        let mains: Vec<String> =
+            record.crossed.iter().filter_map(|main| name(usize::from(*main))).collect();
+        let between = nodes.len() >= 2 && {
+            let way = &nodes[1..nodes.len() - 1];
+            mains.is_empty() || way.iter().copied().eq(mains.iter().map(String::as_str))
+        };
+        let falls = trace.windows(2).all(|hops| hops[0].took <= hops[1].took + TRACE_SLACK);
+        self.tally.mark("a call told the way it took");
+        let calm = self.plan.faults.drift_ppm == 0;
+        if !ends || (nodes.len() > 2 && !between) || (calm && !falls) {
+            let text = format!("it says it went over {nodes:?}, seen were {mains:?} to {server:?}");
+            self.checker.blame("J1", Some(uid), &text);
         }
     }
 
@@ -128,14 +177,15 @@ impl World {
     fn judge_cancel(&mut self, at: usize, uid: u32) {
         let record = &self.checker.calls[uid as usize];
         let (caller, since) = (usize::from(record.step.from), record.made_at);
-        let main = usize::from(self.plan.topology.main_of(record.step.from));
-        let path = [caller, main, at];
-        if record.hostile || !path.iter().all(|at| self.hosts[*at].is_untroubled_since(since)) {
+        let mains = 0..usize::from(self.plan.topology.mains);
+        let mut path = mains.chain([caller, at]);
+        if record.hostile || !path.all(|at| self.hosts[at].is_untroubled_since(since)) {
             return;
         }
-        let ways = [[caller, main], [main, at]];
         let most = |way| self.plan.network.delay_min.0 + self.mean_delay(way) * (DELAY_MAX + 1);
-        let travel: Duration = ways.into_iter().map(most).sum();
+        // The way there is one to the first Main, one to the Home, and those between Mains.
+        let between = most([0, 0]) * u32::from(self.plan.topology.mains - 1);
+        let travel: Duration = most([caller, 0]) + most([0, at]) + between;
         self.checker.ran_to_its_end(uid, CANCEL_TIME_MAX + travel * 2);
     }
 
@@ -194,22 +244,20 @@ impl World {
         due.max(awake).after(LATENESS_MAX + faults.late_timers.0)
     }
 
-    /// Whether a host can call a service when all is well: Mains do not know each other yet.
-    pub(super) const fn is_reachable(&self, from: u16, service: Service) -> bool {
+    /// Whether a host can call a service when all is well.
+    pub(super) fn is_reachable(&self, from: u16, service: Service) -> bool {
         let topology = self.plan.topology;
+        let mut homes = topology.homes_for(topology.main_of(from));
         match service {
             Service::Nowhere => false,
-            Service::Shared(number) => {
-                number < topology.shared_services && topology.main_of(from) < topology.homes
-            }
-            Service::Own(home) => {
-                home < topology.homes
-                    && topology.main_of(topology.home(home)) == topology.main_of(from)
-            }
+            Service::Shared(number) => number < topology.shared_services && homes.next().is_some(),
+            Service::Own(home) => homes.any(|there| there == home),
         }
     }
 }
 
+/// Times in a trace are whole microseconds.
+const TRACE_SLACK: Duration = Duration::from_micros(1);
 /// A cancel has to reach its handler within this time and that of the way, if the path lives.
 const CANCEL_TIME_MAX: Duration = Duration::from_secs(1);
 /// Granularity of timers and one turn of the loop.

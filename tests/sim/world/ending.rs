@@ -7,7 +7,7 @@ use crate::queue::Event;
 use crate::report::Report;
 use crate::span::Span;
 use crate::step::{CallStep, Service};
-use relay_core::{Answer, Executed, Instant, Role};
+use relay_core::{Answer, BreakerState, Executed, Instant, Role};
 use std::time::Duration;
 
 impl World {
@@ -15,6 +15,7 @@ impl World {
         let (phase, lasts) = match self.phase {
             Phase::Storm => {
                 self.heal();
+                self.queue.push(self.now, Event::Converge);
                 (Phase::Settle, self.settle_time())
             }
             Phase::Settle => {
@@ -45,7 +46,13 @@ impl World {
     /// next dial (L4).
     fn settle_time(&self) -> Duration {
         let limits = &self.limits;
-        let find_out = limits.idle_timeout + limits.reconnect_max + limits.handshake_timeout * 2;
+        let find_out = limits.idle_timeout + limits.handshake_timeout * 2;
+        // Each Main that is dead or cut off costs a pause and an attempt.
+        let mains = u32::from(self.plan.topology.fallbacks.min(self.plan.topology.mains - 1)) + 1;
+        let find_out = find_out + (limits.reconnect_max + ATTEMPT_MAX) * mains;
+        // And then everyone may have to wait for his turn, a few times over.
+        let turns = self.plan.nodes().div_ceil(limits.handshakes_per_second.max(2) - 1) * 4;
+        let find_out = find_out + Duration::from_secs(u64::from(turns));
         let deadlines = self.plan.traffic.deadline_max.0 + Duration::from_secs(1);
         let travel = self.mean_delay([0, 0]).max(FAR_DELAY) * DELAY_MAX * 8;
         find_out.max(deadlines) + travel
@@ -61,10 +68,12 @@ impl World {
         let kept_main = usize::from(topology.main_of(first as u16));
         let mut kept: Vec<bool> = self.hosts.iter().map(|_| all || dice.happens(750_000)).collect();
         (kept[first], kept[kept_main]) = (true, true);
+        self.edges.clear();
         for at in 0..self.hosts.len() {
-            let main = usize::from(topology.main_of(at as u16));
+            let is_main = at < usize::from(topology.mains);
+            let main = topology.mains_of(at as u16).any(|main| kept[usize::from(main)]);
             let crashes = dice.happens(500_000);
-            if kept[at] && kept[main] {
+            if kept[at] && (is_main || main) {
                 self.heal_host(at);
                 let life = self.hosts[at].life;
                 self.queue.push(self.now, Event::Boot { host: at as u16, life });
@@ -84,7 +93,7 @@ impl World {
     }
 
     /// Whether a host is in the part of the world that is well, and has kept to the protocol.
-    fn is_sound(&self, at: usize) -> bool {
+    pub(super) fn is_sound(&self, at: usize) -> bool {
         let host = &self.hosts[at];
         !host.condition.lost && !host.hostile
     }
@@ -104,90 +113,43 @@ impl World {
         }
     }
 
-    /// Every sound Main knows exactly what its sound Homes offer (L2).
-    fn judge_registries(&mut self) {
-        let topology = self.plan.topology;
-        for home in 0..topology.homes {
-            let at = usize::from(topology.home(home));
-            let main = usize::from(topology.main_of(at as u16));
-            if !self.is_sound(at) || !self.is_sound(main) {
-                continue;
-            }
-            let shared = if self.hosts[at].withdrawn { 0 } else { topology.shared_services };
-            let shared = (0..shared).map(Service::Shared);
-            for service in shared.chain([Service::Own(home)]) {
-                if !self.is_offered(main, at, &service.to_string()) {
-                    let (home, main) = (&self.hosts[at].name, &self.hosts[main].name);
-                    let text = format!("{main} does not know {service} of {home}");
-                    self.checker.blame("L2", None, &text);
-                }
-            }
-        }
-        for main in 0..usize::from(topology.mains) {
-            self.judge_offers(main);
-            let host = &self.hosts[main];
-            let Some(node) = &host.node else { continue };
-            let linked = |offer: &relay_core::Registration| host.joint(offer.link).is_some();
-            let dead = node.control().registry().iter().find(|(_, _, offer)| !linked(offer));
-            if let Some((service, home, _)) = dead {
-                let text = format!("{} offers {service} of {home}, which is gone", host.name);
-                self.checker.blame("L2", None, &text);
-            }
-        }
-    }
-
-    /// A Main offers nothing in the name of a sound Home that this does not offer itself.
-    fn judge_offers(&mut self, main: usize) {
-        let topology = self.plan.topology;
-        let Some(node) = &self.hosts[main].node else { return };
-        let foreign = node.control().registry().iter().find(|(service, home, _)| {
-            let mut homes = topology.homes_of(main as u16);
-            let is_its =
-                |number: &u16| self.hosts[usize::from(topology.home(*number))].name == **home;
-            let Some(number) = homes.find(is_its) else { return false };
-            let at = usize::from(topology.home(number));
-            let own = Service::Own(number).is_named(service);
-            let shared = (0..topology.shared_services).map(Service::Shared);
-            let shared =
-                !self.hosts[at].withdrawn && shared.into_iter().any(|s| s.is_named(service));
-            self.is_sound(at) && !own && !shared
-        });
-        if let Some((service, home, _)) = foreign {
-            let text = format!("main-{main} offers {service} of {home}, which does not");
-            self.checker.blame("L2", None, &text);
-        }
-    }
-
-    fn is_offered(&self, main: usize, home: usize, service: &str) -> bool {
-        let Some(node) = &self.hosts[main].node else { return false };
-        let name = &self.hosts[home].name;
-        let mut offers = node.control().registry().offers(service);
-        offers.any(|(node, offer)| node == name && self.hosts[main].joint(offer.link).is_some())
-    }
-
     /// Calls that must succeed now: from every sound caller to every service it can reach.
     fn plan_probes(&mut self) {
         let topology = self.plan.topology;
-        let deadline = PROBE_TIME_MAX + self.longest_way() * 4;
+        let deadline = PROBE_TIME_MAX + self.longest_way() * 8;
         let mut probes = Vec::new();
         for from in topology.mains..self.hosts.len() as u16 {
-            let main = topology.main_of(from);
-            if !self.is_sound(usize::from(from)) || !self.is_sound(usize::from(main)) {
-                continue;
-            }
-            let sound = |home: &u16| self.is_sound(usize::from(topology.home(*home)));
-            let homes: Vec<u16> = topology.homes_of(main).filter(sound).collect();
+            let main = self.main_now(usize::from(from)).filter(|main| self.is_sound(*main));
+            let Some(main) = main.filter(|_| self.is_sound(usize::from(from))) else { continue };
+            let reached = self.reached_from(main);
+            let is_there = |home: &u16| {
+                let at = usize::from(topology.home(*home));
+                let main = self.main_now(at).filter(|main| reached.contains(main));
+                self.is_sound(at) && main.is_some()
+            };
+            let homes: Vec<u16> = (0..topology.homes).filter(is_there).collect();
             let offered = |home: &u16| !self.hosts[usize::from(topology.home(*home))].withdrawn;
             let shared = if homes.iter().any(offered) { topology.shared_services } else { 0 };
             // Any node may offer any name: where a hostile Home is about, calls say whom they want.
-            let shared = if self.hostility { 0 } else { shared };
+            // And where little may be announced, not all is known everywhere.
+            let few = self.limits.services_per_peer_max < 100;
+            let shared = if self.hostility || few { 0 } else { shared };
+            let homes = if few { Vec::new() } else { homes };
             let shared = (0..shared).map(|number| (Service::Shared(number), None));
             let own = |home| (Service::Own(home), self.hostility.then_some(home));
             probes.extend(shared.chain(homes.iter().copied().map(own)).map(|(service, node)| {
                 let deadline = Span::millis(deadline.as_millis() as u64);
                 let (handler, body, answer) = (Span::millis(1), 16, 16);
-                let cancel_after = None;
-                CallStep { from, service, node, deadline, handler, body, answer, cancel_after }
+                CallStep {
+                    from,
+                    service,
+                    node,
+                    deadline,
+                    handler,
+                    body,
+                    answer,
+                    ..CallStep::usual()
+                }
             }));
         }
         // The last ones are made first; in large worlds a part of them has to do.
@@ -221,7 +183,7 @@ impl World {
                 let replaced = self.limits.labels_per_slot < u32::MAX;
                 let safe = error.executed == Executed::No || replaced;
                 let handshake = if replaced { self.longest_way() * 8 } else { Duration::ZERO };
-                let whole = PROBE_TIME_MAX + self.longest_way() * 4;
+                let whole = PROBE_TIME_MAX + self.longest_way() * 8;
                 let left = whole.saturating_sub(self.now.since(since)).as_millis() as u64;
                 if safe && self.now < since.after(PROBE_TIME_MAX + handshake) {
                     // All attempts together have the time of one, but for links being replaced.
@@ -237,21 +199,50 @@ impl World {
                     self.checker.blame("L1", Some(uid), &text);
                 }
             }
-            Answer::Result(_) | Answer::ApplicationError(_) => self.probing_since = None,
+            Answer::Result(_) | Answer::ApplicationError(_) => {
+                self.probing_since = None;
+                self.judge_recovery(step);
+            }
         }
         self.queue.push(self.now.after(pause), Event::Probe);
     }
 
-    fn longest_way(&self) -> Duration {
+    /// What has just answered well is shut out nowhere on the way (L5).
+    fn judge_recovery(&mut self, step: CallStep) {
+        let Service::Own(home) = step.service else { return };
+        let at = usize::from(self.plan.topology.home(home));
+        let Some(main) = self.main_now(at) else { return };
+        let Some(node) = &self.hosts[main].node else { return };
+        let service = step.service.to_string();
+        let name = &self.hosts[at].name;
+        let mut instances = node.instances();
+        let out = instances.find(|instance| {
+            let it = instance.service == service && instance.node == name;
+            it && instance.breaker != BreakerState::Closed
+        });
+        if out.is_some() {
+            let text = format!("{service} has just answered and is shut out all the same");
+            self.checker.blame("L5", None, &text);
+        }
+    }
+
+    pub(super) fn longest_way(&self) -> Duration {
         let network = &self.plan.network;
         let mean = if network.far > 0.0 { FAR_DELAY } else { network.delay_mean.0 };
         network.delay_min.0 + mean * (DELAY_MAX + 1)
     }
 
-    /// At rest only keepalives are sent (L7).
+    /// At rest only keepalives are sent, and digests between Mains (L7).
     fn judge_idleness(&mut self) {
         let frames = self.tally.frames - self.tally.idle_from;
         let allowed = 2 * self.hosts.len() as u64 * IDLE_TIME.as_secs();
+        let mains = self.plan.topology.mains;
+        let all = (0..mains).flat_map(|a| (0..mains).map(move |b| (a, b)));
+        let ways = all.filter(|(a, b)| self.plan.topology.are_linked(*a, *b)).count() as u64;
+        let confirm_every = self.limits.health_interval.min(self.limits.registry_ttl / 3);
+        let digests = IDLE_TIME.as_millis() / confirm_every.as_millis().max(1) + 1;
+        // With each digest there may be a ping, and its answer.
+        let allowed = allowed + 3 * ways * digests as u64;
         if frames > allowed {
             let text = format!("{frames} frames in {IDLE_TIME:?} in which nobody did anything");
             self.checker.blame("L7", None, &text);
@@ -288,6 +279,8 @@ impl World {
     }
 }
 
+/// An attempt to reach a Main that is cut off takes so long.
+const ATTEMPT_MAX: Duration = Duration::from_secs(3);
 const FAR_DELAY: Duration = Duration::from_millis(250);
 const IDLE_TIME: Duration = Duration::from_secs(60);
 /// A call to a service that is there is answered within this time and that of the way (L1).

@@ -3,6 +3,7 @@
 use crate::dice::Dice;
 use crate::queue::Event;
 use relay_core::{CallId, Instant, LinkId, LocalCallId, Node, NodeId, Outbox, Role};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One host of the world, up or down.
@@ -34,6 +35,8 @@ pub(super) struct Host {
     pub(super) unlinked_since: Option<Instant>,
     /// Services that every Home offers and this one does not at the moment.
     pub(super) withdrawn: bool,
+    /// The newest word on each offer of other Mains that this life of the node went by.
+    pub(super) newest: BTreeMap<(String, NodeId, NodeId), (u64, u64)>,
 }
 
 /// Where a link of a host is in the world.
@@ -120,6 +123,7 @@ impl Host {
             hostile: false,
             unlinked_since: Some(Instant::ZERO),
             withdrawn: false,
+            newest: BTreeMap::new(),
         }
     }
 

@@ -18,6 +18,9 @@ impl World {
         }
         host.life += 1;
         host.seen = Seen::default();
+        host.newest.clear();
+        self.breakers.forget_host(at);
+        let host = &mut self.hosts[at];
         host.timer_at = None;
         let life = host.life;
         self.note(at as u64);
@@ -50,10 +53,12 @@ impl World {
                 }
             }
         }
+        let dials = self.dials_of(at);
         let host = &mut self.hosts[at];
-        if let (Some(node), true) = (&mut host.node, host.role != Role::Main) {
-            let main = topology.main_of(at as u16);
-            let _ = node.dial(&format!("main-{main}"), now, &mut host.out);
+        if let Some(node) = &mut host.node {
+            for addresses in dials {
+                let _ = node.dial_any(&addresses, now, &mut host.out);
+            }
         }
         let audit = Event::Audit { host: at as u16 };
         self.queue.push(self.now.after(AUDIT_EVERY), audit);
@@ -165,7 +170,7 @@ impl World {
 
     fn output(&mut self, at: usize, output: Output) {
         match output {
-            Output::Open(open) => self.connect(at, open.dial),
+            Output::Open(open) => self.connect(at, open.dial, &open.address),
             Output::Transmit { link, frame } => self.transmit(at, link, frame),
             Output::Close { link, .. } => self.close(at, link),
             Output::Deliver(delivery) => self.deliver(at, delivery),
@@ -178,8 +183,10 @@ impl World {
         match event {
             NodeEvent::LinkUp { link, .. } => self.linked(at, link),
             NodeEvent::LinkDown { node: None, .. } => self.tally.mark("a handshake failed"),
-            NodeEvent::LinkDown { reason, .. } => {
+            NodeEvent::LinkDown { reason, node: Some(node), .. } => {
                 self.tally.mark(reason_mark(reason));
+                self.linked_at = self.now;
+                self.breakers.forget_node(at, &node);
                 let host = &mut self.hosts[at];
                 let connected =
                     host.node.as_ref().is_some_and(|node| node.control().is_connected());
@@ -189,8 +196,21 @@ impl World {
                     self.tally.count_linked(-1, self.now);
                 }
             }
+            NodeEvent::ServiceUp { service, node } => {
+                self.breakers.forget(at, &service, &node);
+            }
+            NodeEvent::RouteChanged { service, .. } => {
+                self.exonerate_all(at, &service);
+                self.breakers.doubt_service(at, &service);
+            }
+            NodeEvent::Breaker { service, node, state } => {
+                self.breaker_turned(at, &service, &node, state);
+            }
+            NodeEvent::Retried { .. } => self.tally.mark("a call was sent elsewhere"),
+            NodeEvent::Resync { .. } => self.tally.mark("a peer was told everything again"),
             NodeEvent::ServiceDown { why, service, node } => {
                 self.exonerate(&service, &node);
+                self.breakers.forget(at, &service, &node);
                 if why == relay_core::ServiceDown::Expired {
                     self.tally.mark("a lease expired");
                 }
@@ -202,6 +222,7 @@ impl World {
     }
 
     fn linked(&mut self, at: usize, link: LinkId) {
+        self.linked_at = self.now;
         if let Some(joint) = self.hosts[at].joint(link).filter(|joint| joint.side == 1) {
             self.wires[joint.wire as usize].authenticated = true;
         }

@@ -62,6 +62,18 @@ impl World {
             }
             Step::Stranger(inject) => self.stranger(inject),
             Step::Inject(inject) => self.inject(inject),
+            Step::Sever(sever) => self.sever(sever),
+            Step::PeerReset(pair) => {
+                for wire in self.trouble_pair(*pair) {
+                    self.break_wire(wire);
+                }
+            }
+            Step::PeerHalfOpen(pair) => {
+                for wire in self.trouble_pair(*pair) {
+                    self.wires[wire].silence();
+                }
+            }
+            Step::Leave(Lasting { host, lasts }) => self.leave(usize::from(*host), *lasts),
         }
     }
 
@@ -219,6 +231,9 @@ impl Step {
             Self::Corrupt(step) => step.host,
             Self::ClockJump(step) => step.host,
             Self::Stranger(step) | Self::Inject(step) => step.host,
+            Self::Sever(step) => step.host,
+            Self::PeerReset(step) | Self::PeerHalfOpen(step) => step.host,
+            Self::Leave(step) => step.host,
         }
     }
 
@@ -239,6 +254,10 @@ impl Step {
             Self::ClockJump(_) => "clock jump",
             Self::Stranger(_) => "stranger",
             Self::Inject(_) => "hostile",
+            Self::Sever(_) => "sever",
+            Self::PeerReset(_) => "peer reset",
+            Self::PeerHalfOpen(_) => "peer half-open",
+            Self::Leave(_) => "leave",
         }
     }
 }

@@ -21,24 +21,76 @@ impl World {
         let Ok((envelope, body)) = RequestEnvelope::decode(payload) else { return };
         let now = self.local(at);
         let Some(node) = &host.node else { return };
-        let mut offers = node.control().registry().offers(envelope.service);
         let wanted = |node: &str| envelope.node.is_empty() || envelope.node == node;
-        let stands = offers.any(|(node, offer)| {
-            let lives = offer.expires_at.is_none_or(|at| at > now);
-            offer.link == link && lives && wanted(node.as_str())
-        });
         let uid = uid_of(body).filter(|uid| (*uid as usize) < self.checker.calls.len());
-        if !stands {
-            let server = self.wires[wire].ends[0].host;
-            self.suspects.push((envelope.service.into(), server, uid));
+        let ends = self.wires[wire].ends.map(|end| end.host);
+        let server = if ends[0] == at { ends[1] } else { ends[0] };
+        let to_main = self.hosts.get(server).is_some_and(|server| server.role == Role::Main);
+        let stands = if to_main {
+            node.control().federation().iter().any(|(service, home, _, over, learned)| {
+                let lives = learned.expires_at() > now;
+                service == envelope.service && over == link && lives && wanted(home.as_str())
+            })
+        } else {
+            node.control().registry().offers(envelope.service).any(|(node, offer)| {
+                let lives = offer.expires_at.is_none_or(|at| at > now);
+                offer.link == link && lives && wanted(node.as_str())
+            })
+        };
+        let (service, paved) = (envelope.service.to_owned(), !envelope.path.is_empty());
+        // Who follows a path looks at nothing else.
+        if !stands && !(to_main && paved) {
+            self.suspects.push((service.clone(), server, uid));
         }
-        let server = self.wires[wire].ends[0].host;
+        let own = self.hosts[at].name.as_str();
+        let follows = paved && envelope.path.iter().flatten().any(|main| main == own);
+        if !follows {
+            self.watch_breaker(at, &service, server, uid);
+        }
+        if let (Some(uid), true) = (uid, to_main) {
+            self.watch_crossing(uid, at as u16, server as u16);
+        }
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
         if let Some(uid) = uid {
             let record = &mut self.checker.calls[uid as usize];
             record.server = Some(server as u16);
             record.hostile |= hostile;
         }
+    }
+
+    /// A call goes from one Main to another: it crosses no more than it may (S7), and none of them
+    /// twice (S8).
+    fn watch_crossing(&mut self, uid: u32, from: u16, to: u16) {
+        let most = self.limits.mains_max();
+        let record = &mut self.checker.calls[uid as usize];
+        if record.hostile {
+            return;
+        }
+        let crossed = &mut record.crossed;
+        // The first Main sends it again where it failed before.
+        if crossed.first().is_none_or(|first| *first == from) {
+            *crossed = vec![from];
+        }
+        let goes_on = crossed.last() == Some(&from);
+        let again = crossed.contains(&to);
+        crossed.push(to);
+        let (count, way) = (crossed.len() - 1, format!("{crossed:?}"));
+        self.tally.mark("a call crossed two Mains");
+        if count > most {
+            self.checker.blame("S7", Some(uid), &format!("it crossed the Mains {way}"));
+        }
+        if again || !goes_on {
+            self.checker.blame("S8", Some(uid), &format!("it went the way {way}"));
+        }
+    }
+
+    /// What is known of a service of other Mains changed in this same turn, after the call had gone
+    /// there: then all was well.
+    pub(super) fn exonerate_all(&mut self, at: usize, service: &str) {
+        let hosts = &self.hosts;
+        let is_main = |at: usize| hosts.get(at).is_some_and(|host| host.role == Role::Main);
+        let to_peer = |server: usize| server != at && is_main(server);
+        self.suspects.retain(|(suspect, server, _)| suspect != service || !to_peer(*server));
     }
 
     /// An offer ended in this same turn, after the call had gone there: then all was well.
@@ -94,6 +146,8 @@ impl World {
             let text = format!("{} holds {} bytes for one link", host.name, usage.write_bytes);
             self.checker.blame("S12", None, &text);
         }
+        self.judge_words(at);
+        let host = &self.hosts[at];
         let joints = host.links.iter().flatten().count();
         if usage.links as usize != joints {
             let text = format!("{} has {} links over {joints} wires", host.name, usage.links);

@@ -10,12 +10,13 @@ use relay_core::{DialId, Instant, LinkId, Role, Side};
 use std::time::Duration;
 
 impl World {
-    /// A host dials its Main.
-    pub(super) fn connect(&mut self, at: usize, dial: DialId) {
-        let main = usize::from(self.plan.topology.main_of(at as u16));
+    /// A host dials a Main.
+    pub(super) fn connect(&mut self, at: usize, dial: DialId, address: &str) {
+        let Some(main) = self.main_at(address).filter(|main| *main != at) else { return };
         let life = self.hosts[at].life;
         let refused = Event::Refused { host: at as u16, life, dial };
-        if self.is_cut(at) || self.is_cut(main) || self.is_asleep(main) {
+        let severed = self.severed_until(at, main).max(self.severed_until(main, at)) > self.now;
+        if severed || self.is_cut(at) || self.is_cut(main) || self.is_asleep(main) {
             self.tally.mark("a connection attempt got no answer");
             return self.queue.push(self.now.after(CONNECT_TIMEOUT), refused);
         }
@@ -170,7 +171,7 @@ impl World {
         let receiving = self.hosts.get(to).map_or(Instant::ZERO, |host| {
             host.condition.receiving_until.max(host.condition.asleep_until)
         });
-        sending.max(receiving)
+        sending.max(receiving).max(self.severed_until(from, to))
     }
 
     fn arrive(&mut self, at: usize, side: usize) {

@@ -48,6 +48,7 @@ impl Total {
         }
         sum.latency.merge(&run.latency);
         sum.recovery.merge(&run.recovery);
+        sum.convergence.merge(&run.convergence);
         add_timeline(sum, run);
         self.runs_in.resize(sum.timeline.len(), 0);
         self.runs_in.iter_mut().take(run.timeline.len()).for_each(|runs| *runs += 1);

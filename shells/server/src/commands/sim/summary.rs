@@ -136,6 +136,7 @@ fn figures(outcome: &Outcome) -> Vec<(&'static str, String)> {
         ("availability", availability(report)),
         ("latency", percentiles(&report.latency)),
         ("recovery", percentiles(&report.recovery)),
+        ("registries agree", percentiles(&report.convergence)),
         ("callers were told", told),
         ("trace hash", format!("{:016x}", report.trace_hash)),
     ]
