@@ -45,6 +45,8 @@ pub(super) enum LookupError {
     NoRecords(&'static str),
     /// The answer does not fit into a datagram and cannot be had by TCP.
     Truncated,
+    /// The name is an alias of an alias, and so on.
+    Aliases,
     /// The server answered with an error.
     Refused(ResponseCode),
     /// Everything else.
@@ -96,8 +98,7 @@ async fn srv(
     name: &str,
     has_own_servers: bool,
 ) -> Result<Answer, LookupError> {
-    let lookup = resolver.lookup(name, RecordType::SRV).await;
-    let lookup = lookup.map_err(|error| LookupError::of(error, "SRV"))?;
+    let (lookup, ttl) = srv_records(resolver, name).await?;
     let mut records: Vec<&SRV> = lookup
         .answers()
         .iter()
@@ -108,7 +109,7 @@ async fn srv(
     let by_preference =
         |srv: &&SRV| (srv.priority, std::cmp::Reverse(srv.weight), srv.target.to_ascii(), srv.port);
     records.sort_by_cached_key(by_preference);
-    let mut answer = Answer { ttl: ttl(&lookup), ..Answer::default() };
+    let mut answer = Answer { ttl, ..Answer::default() };
     let mut targets = Vec::new();
     for srv in records {
         match host(&srv.target, srv.port) {
@@ -127,6 +128,39 @@ async fn srv(
         answer.peers.extend(targets.iter().filter_map(|(host, port)| endpoint(host, *port)));
     }
     Ok(answer)
+}
+
+/// The SRV records of a name and how long they may be believed. Where the name is an alias and its
+/// records come in the same answer, the resolver takes their targets for the next alias and finds
+/// nothing there, so aliases are followed here.
+async fn srv_records(
+    resolver: &TokioResolver,
+    name: &str,
+) -> Result<(Lookup, Duration), LookupError> {
+    let mut alias_ttl = Duration::MAX;
+    let mut name = name.to_owned();
+    for _ in 0..ALIASES_MAX {
+        let lookup = resolver.lookup(&name, RecordType::SRV).await;
+        let error = match lookup.map_err(|error| LookupError::of(error, "SRV")) {
+            Ok(lookup) => {
+                let ttl = alias_ttl.min(ttl(&lookup));
+                return Ok((lookup, ttl));
+            }
+            Err(error) if error.is_absence() => error,
+            Err(error) => return Err(error),
+        };
+        let Ok(lookup) = resolver.lookup(&name, RecordType::CNAME).await else {
+            return Err(error);
+        };
+        let aliases = lookup.answers().iter().filter_map(|record| match &record.data {
+            RData::CNAME(alias) => Some(alias.0.to_ascii()),
+            _ => None,
+        });
+        let Some(alias) = aliases.last() else { return Err(error) };
+        alias_ttl = alias_ttl.min(ttl(&lookup));
+        name = alias;
+    }
+    Err(LookupError::Aliases)
 }
 
 /// The host that an SRV record names, without the dot at its end.
@@ -162,7 +196,7 @@ async fn resolve_targets(
                 answer.peers.extend(found.peers.into_iter().next());
             }
             Err(why) => {
-                answer.is_partial = true;
+                answer.is_partial |= !why.is_absence();
                 answer.complaints.push(format!("SRV target {host}: {why}"));
             }
         }
@@ -254,6 +288,7 @@ impl fmt::Display for LookupError {
             Self::NoSuchName => f.write_str("there is no such name (NXDOMAIN)"),
             Self::NoRecords(kind) => write!(f, "the name has no {kind} records"),
             Self::Truncated => f.write_str("the answer is truncated, and TCP gives no more"),
+            Self::Aliases => write!(f, "more than {ALIASES_MAX} aliases (CNAME) lead on"),
             Self::Refused(code) => write!(f, "the DNS server answers {code}"),
             Self::Other(error) => error.fmt(f),
         }
@@ -264,5 +299,7 @@ impl fmt::Display for LookupError {
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bounds one question to one of the chosen servers.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest chain of aliases.
+const ALIASES_MAX: usize = 8;
 /// Targets resolved at the same time.
 const LOOKUPS_AT_ONCE: usize = 8;

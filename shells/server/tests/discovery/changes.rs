@@ -54,12 +54,16 @@ async fn e12_a_cname_leads_on() {
     dns.addresses("real.test.", &["127.0.0.1"]).await;
     dns.cname("host.test.", "real.test.").await;
     dns.srv("_mains._tcp.real.test.", &[(1, 1, port, "host.test.")]).await;
-    dns.cname("_relay._tcp.test.", "_mains._tcp.real.test.").await;
+    dns.cname("_alias._tcp.test.", "_mains._tcp.real.test.").await;
+    dns.cname("_relay._tcp.test.", "_alias._tcp.test.").await;
+    dns.cname("_loop._tcp.test.", "_loop._tcp.test.").await;
     let by_srv = Main::asking(&dns, "main-a", &["--peers", "dns+srv://_relay._tcp.test"]);
     let name = format!("dns://host.test:{port}");
     let by_address = Main::asking(&dns, "main-c", &["--peers", &name]);
     by_srv.until_peers(&[b.peer_address()]).await;
     by_address.until_peers(&[b.peer_address()]).await;
+    let looping = Main::asking(&dns, "main-d", &["--peers", "dns+srv://_loop._tcp.test"]);
+    looping.until_said("cannot look up peers by DNS", 2).await;
 }
 
 #[tokio::test]

@@ -5,8 +5,6 @@ use crate::relay::{Main, peer_at};
 use hickory_server::proto::rr::rdata::SRV;
 use hickory_server::proto::rr::{Name, RData, RecordType};
 
-const FAILED: &str = "cannot look up peers by DNS";
-
 /// A Main with one known peer, which nobody answers for.
 async fn with_a_peer(dns: &Dns) -> (Main, Vec<String>) {
     dns.addresses("host.test.", &["127.0.0.9"]).await;
@@ -53,7 +51,7 @@ async fn e12_a_main_starts_while_no_dns_server_answers() {
     dns.silence(true);
     let flags = ["--peers", "dns+srv://_relay._tcp.test,ws://127.0.0.9:9"];
     let a = Main::asking(&dns, "main-a", &flags);
-    a.until_said(FAILED, 2).await;
+    a.until_said("no DNS server answered in time keeps=0", 1).await;
     a.until_peers(&[peer_at("127.0.0.9:9")]).await;
 }
 
@@ -98,7 +96,7 @@ async fn e12_a_truncated_answer_is_a_failure_where_tcp_is_blocked() {
     let (a, known) = with_a_peer(&dns).await;
     let records: Vec<_> = (10..=109).map(|port| (0, 0, port, "host.test.")).collect();
     dns.srv("_relay._tcp.test.", &records).await;
-    a.until_said(FAILED, 3).await;
+    a.until_said("the answer is truncated, and TCP gives no more keeps=1", 3).await;
     a.until_peers(&known).await;
 }
 
@@ -127,5 +125,8 @@ async fn e12_targets_that_are_no_hosts_are_left_out() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(a.said("DNS records are left out"), 6, "said once each");
+    // One bad record keeps no other from going.
+    dns.srv("_relay._tcp.test.", &[(0, 0, 5, "nowhere.test."), (0, 0, 10, "host.test.")]).await;
+    a.until_peers(&[peer_at("127.0.0.9:10")]).await;
     assert!(a.process.lines().iter().all(|line| !line.starts_with("ws://evil")));
 }
