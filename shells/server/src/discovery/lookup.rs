@@ -152,11 +152,11 @@ async fn srv_records(
         let Ok(lookup) = resolver.lookup(&name, RecordType::CNAME).await else {
             return Err(error);
         };
-        let aliases = lookup.answers().iter().filter_map(|record| match &record.data {
+        let mut aliases = lookup.answers().iter().filter_map(|record| match &record.data {
             RData::CNAME(alias) => Some(alias.0.to_ascii()),
             _ => None,
         });
-        let Some(alias) = aliases.last() else { return Err(error) };
+        let Some(alias) = aliases.next_back() else { return Err(error) };
         alias_ttl = alias_ttl.min(ttl(&lookup));
         name = alias;
     }
