@@ -118,3 +118,25 @@ async fn e12_a_node_that_finds_itself_says_so_once() {
     dns.srv("_relay._tcp.test.", &[other]).await;
     a.until_said(&format!("peer removed peer={}", a.peer_address()), 1).await;
 }
+
+#[tokio::test]
+async fn e12_mains_that_share_a_name_keep_one_link() {
+    let dns = Dns::start().await;
+    dns.addresses("host.test.", &["127.0.0.1"]).await;
+    let shared = ["--peers", "dns+srv://_relay._tcp.test"];
+    let a = Main::asking(&dns, "main-a", &shared);
+    let b = Main::asking(&dns, "main-b", &shared);
+    let all = [(0, 0, a.address.port(), "host.test."), (0, 0, b.address.port(), "host.test.")];
+    dns.srv("_relay._tcp.test.", &all).await;
+    for main in [&a, &b] {
+        main.until_said("link up", 1).await;
+        main.until_said("peer found by DNS is not dialled", 1).await;
+    }
+    let questions = dns.questions();
+    while dns.questions() < questions + 60 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // Both may dial at the same moment; links that replace each other without end are many more.
+    let ups = [a.said("link up"), b.said("link up")];
+    assert!(ups.iter().all(|ups| (1..=4).contains(ups)), "{ups:?}");
+}
