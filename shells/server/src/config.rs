@@ -18,6 +18,7 @@ pub use secrets::{read_token, secret_key};
 pub use values::{duration, duration_text};
 
 use crate::cli::{Failure, RunArgs};
+use crate::discovery::Peer;
 use crate::hosts::ServiceSpec;
 use keys as k;
 use layers::Layers;
@@ -55,7 +56,7 @@ pub struct NodeSettings {
     /// The Main to dial.
     pub connect: Option<Endpoint>,
     /// Mains to federate with.
-    pub peers: Vec<Endpoint>,
+    pub peers: Vec<Peer>,
     /// The federation.
     pub cluster: String,
     /// What the node says its address is, where that is not the listener's.
@@ -106,8 +107,10 @@ pub struct HttpSettings {
 pub struct RegistrySettings {
     /// It is served over HTTP.
     pub enable: bool,
-    /// Pause between two rounds of discovery.
+    /// Longest pause between two lookups of a DNS name of peers.
     pub discovery_interval: Duration,
+    /// DNS servers to ask for peers; those of the system when there are none.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 /// What is logged, and how.
@@ -140,6 +143,7 @@ impl Config {
             registry: RegistrySettings {
                 enable: layers.required(&k::REGISTRY_ENABLE, values::boolean)?,
                 discovery_interval: layers.required(&k::REGISTRY_DISCOVERY, values::period)?,
+                dns_servers: layers.list(&k::REGISTRY_DNS_SERVERS, values::dns_server)?,
             },
             limits: limits::read(&layers)?,
             services: services(&layers)?,
@@ -228,7 +232,7 @@ fn node_settings(layers: &Layers) -> Result<NodeSettings, Failure> {
         node_type: layers.optional(&k::NODE_TYPE, NodeType::from_name)?,
         is_server: layers.required(&k::NODE_SERVER, values::boolean)?,
         connect: layers.optional(&k::NODE_CONNECT, values::endpoint)?,
-        peers: layers.list(&k::NODE_PEERS, values::endpoint)?,
+        peers: layers.list(&k::NODE_PEERS, values::peer)?,
         cluster: layers.required(&k::NODE_CLUSTER, values::node_id)?,
         address: layers.optional(&k::NODE_ADDRESS, values::host_and_port)?,
         token_file: layers.optional(&k::NODE_TOKEN_FILE, values::path)?,

@@ -31,6 +31,7 @@ pub(crate) use backoff::Backoff;
 pub use cors::{Cors, CorsInvalid, Origin, OriginInvalid};
 pub use timestamp::rfc3339;
 
+use crate::discovery::{DiscoveryConfig, Peers};
 use axum::Router;
 use axum::routing::{delete, get, post};
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -128,9 +129,18 @@ impl Gateway {
     /// # Errors
     /// [`GatewayConfigInvalid`] when an extra header cannot be sent.
     pub fn new(node: Node, config: GatewayConfig) -> Result<Self, GatewayConfigInvalid> {
+        Self::with_peers(Peers::new(node, DiscoveryConfig::default()), config)
+    }
+
+    /// Puts a gateway in front of a node whose peers others add and remove too.
+    ///
+    /// # Errors
+    /// [`GatewayConfigInvalid`] when an extra header cannot be sent.
+    pub fn with_peers(peers: Peers, config: GatewayConfig) -> Result<Self, GatewayConfigInvalid> {
         let headers = config.headers.iter().map(extra_header).collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared {
-            node,
+            node: peers.node().clone(),
+            peers,
             config,
             headers,
             started_at: Instant::now(),
@@ -163,6 +173,7 @@ impl fmt::Debug for Gateway {
 /// What all connections and routes share.
 struct Shared {
     node: Node,
+    peers: Peers,
     config: GatewayConfig,
     headers: Vec<(HeaderName, HeaderValue)>,
     started_at: Instant,

@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod discovery;
 pub mod hosts;
 pub mod http;
 pub mod json_rpc;

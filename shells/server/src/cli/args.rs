@@ -52,12 +52,15 @@ pub struct RunArgs {
     /// Be a Home: dial this Main (ws://HOST:PORT, tcp://HOST:PORT)
     #[arg(long, value_name = "URL")]
     pub connect: Option<String>,
-    /// Other Mains to federate with
+    /// Other Mains to federate with, also by DNS (dns+srv://NAME, dns://NAME:PORT)
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub peers: Vec<String>,
     /// One more Main to federate with (can be repeated)
     #[arg(long, value_name = "URL")]
     pub add_peer: Vec<String>,
+    /// DNS server to ask for peers [default: those of the system] (can be repeated)
+    #[arg(long, value_name = "IP:PORT", value_delimiter = ',')]
+    pub dns_server: Vec<String>,
     /// Offer a service, as in blog=http://127.0.0.1:9000/rpc or echo=exec:./echo (can be repeated)
     #[arg(long, value_name = "NAME=SPEC")]
     pub service: Vec<String>,
@@ -236,6 +239,7 @@ Examples:
   relay blog.rhai --connect ws://localhost:8080       a Home that offers a program
   relay --connect ws://localhost:8080 --service blog=http://127.0.0.1:9000/rpc
   relay --server --node-id relay-b --port 8081 --peers ws://localhost:8080
+  relay --server --peers dns+srv://_relay._tcp.example.com
   relay call blog.get_posts                           call it from anywhere
 
 A single dash before a long flag works too: relay -server -node-type main -port 8080

@@ -4,6 +4,7 @@ use super::block_on;
 use super::run::{StopSignals, bind, serve};
 use crate::cli::{DemoArgs, Failure, print};
 use crate::config::{LogFormat, LogSettings};
+use crate::discovery::{DiscoveryConfig, Peers};
 use crate::hosts::Demo;
 use crate::http::GatewayConfig;
 use crate::log;
@@ -57,7 +58,8 @@ async fn run(port: u16) -> Result<ExitCode, Failure> {
     let mut signals = StopSignals::install()?;
     let (listener, address) = listen(port).await?;
     let main = start(Role::Main, MAIN, address, None)?;
-    let gateway = serve(&main, GatewayConfig::default(), listener)?;
+    let peers = Peers::new(main.clone(), DiscoveryConfig::default());
+    let gateway = serve(peers, GatewayConfig::default(), listener)?;
     let alice = home(ALICE, address, ALICE_OFFERS)?;
     let bob = home(BOB, address, BOB_OFFERS)?;
     let connected = async {

@@ -11,6 +11,7 @@ pub(super) use signals::StopSignals;
 use super::block_on;
 use crate::cli::{Failure, RunArgs, print};
 use crate::config::{self, Config, Environment, NodeType};
+use crate::discovery::{DiscoveryConfig, Peers};
 use crate::hosts::Program;
 use crate::log::{self, LogWriter};
 use relay_tokio::{Endpoint, Node, NodeConfig};
@@ -86,6 +87,8 @@ async fn second_signal(signals: &mut StopSignals) {
 /// A node with its listeners and its services.
 struct Running {
     node: Node,
+    /// DNS names are watched as long as these are here.
+    peers: Peers,
     gateway: Option<Listening>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -110,12 +113,9 @@ impl Running {
         announce(&node, config, node_type, listening);
         let mut tasks = vec![tokio::spawn(events::log_events(node.clone()))];
         offers::open(config, program, &node).await?;
-        for peer in &config.node.peers {
-            tracing::info!(peer = %peer, "adding peer");
-            node.add_peer(peer);
-        }
+        let peers = add_peers(config, &node)?;
         let gateway = match http {
-            Some((listener, _)) => Some(serve(&node, gateway_settings, listener)?),
+            Some((listener, _)) => Some(serve(peers.clone(), gateway_settings, listener)?),
             None => None,
         };
         if let Some((listener, address)) = tcp {
@@ -127,7 +127,7 @@ impl Running {
         }
         let address = listening.map(|address| address.to_string());
         tracing::info!(node_id = %node.id(), address, "ready");
-        Ok(Self { node, gateway, tasks })
+        Ok(Self { node, peers, gateway, tasks })
     }
 
     /// Closes the listeners, then lets the calls in flight finish for at most `grace`.
@@ -136,6 +136,7 @@ impl Running {
             gateway.close();
         }
         self.tasks.iter().for_each(JoinHandle::abort);
+        drop(self.peers);
         let until = Instant::now() + grace;
         self.node.shutdown(grace).await;
         if let Some(gateway) = self.gateway {
@@ -163,6 +164,20 @@ fn start_node(
         (None, None) => String::new(),
     };
     Node::start(settings).map_err(|error| Failure::work(format!("cannot start the node: {error}")))
+}
+
+fn add_peers(config: &Config, node: &Node) -> Result<Peers, Failure> {
+    let discovery = DiscoveryConfig {
+        dns_servers: config.registry.dns_servers.clone(),
+        interval: config.registry.discovery_interval,
+    };
+    let peers = Peers::new(node.clone(), discovery);
+    for peer in &config.node.peers {
+        tracing::info!(%peer, "adding peer");
+        let added = peers.add(peer);
+        added.map_err(|error| Failure::usage(format!("node.peers: {error}")))?;
+    }
+    Ok(peers)
 }
 
 fn announce(node: &Node, config: &Config, node_type: NodeType, listening: Option<SocketAddr>) {

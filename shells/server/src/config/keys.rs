@@ -49,6 +49,9 @@ pub(super) const BOOLEAN: &str = "true or false";
 const BYTES: &str = "a size from 1KiB to 64MiB, as in 65536, 64KiB or 16MiB";
 const ORIGIN: &str = "an origin, as in https://app.example.com";
 pub(super) const ENDPOINT: &str = "the address of a Main, as in ws://relay.example.com:8080";
+pub(super) const PEER: &str = "the address of a Main, as in ws://relay.example.com:8080, or a DNS \
+    name of several, as in dns+srv://_relay._tcp.example.com or dns://relays.example.com:8080";
+const DNS_SERVER: &str = "IP or IP:PORT of a DNS server, as in 10.0.0.2 or 127.0.0.1:5353";
 const FILE: &str = "the path of a file";
 const ID: &str = "1 to 128 of a-z 0-9 . _ -";
 const PERIOD: &str = "a time from 1ms to 24h, as in 15s, 250ms or 10m";
@@ -67,7 +70,7 @@ keys! {
     NODE_TYPE = one("node.type", Some("--node-type"), None, "main or home");
     NODE_SERVER = one("node.server", Some("--server"), Some("false"), BOOLEAN);
     NODE_CONNECT = one("node.connect", Some("--connect"), None, ENDPOINT);
-    NODE_PEERS = shaped("node.peers", Some("--peers"), ENDPOINT, Shape::List);
+    NODE_PEERS = shaped("node.peers", Some("--peers"), PEER, Shape::List);
     NODE_CLUSTER =
         one("node.cluster", Some("--cluster"), Some("default"), ID);
     NODE_ADDRESS = one("node.address", None, None, "HOST:PORT, as in relay.example.com:8080");
@@ -108,6 +111,8 @@ keys! {
     REGISTRY_ENABLE =
         one("registry.enable", Some("--disable-registry"), Some("true"), BOOLEAN);
     REGISTRY_DISCOVERY = one("registry.discovery_interval", None, Some("30s"), PERIOD);
+    REGISTRY_DNS_SERVERS =
+        shaped("registry.dns_servers", Some("--dns-server"), DNS_SERVER, Shape::List);
     REGISTRY_TTL =
         one("registry.ttl", None, Some("10m"), "a time from 1s to 24h, as in 10m");
     SERVICES = shaped(

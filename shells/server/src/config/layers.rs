@@ -6,9 +6,10 @@ mod flags;
 
 pub use environment::Environment;
 
-use super::keys::{ENDPOINT, KEYS, Key, Shape};
+use super::keys::{ENDPOINT, KEYS, Key, PEER, Shape};
 use super::limits;
 use crate::cli::{Failure, RunArgs};
+use crate::discovery::Peer;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -316,6 +317,9 @@ fn hint(key: &Key, value: &Value) -> Option<String> {
     let texts = texts_of(value)?;
     if key.allowed == ENDPOINT {
         return texts.iter().find_map(|text| Some(Endpoint::parse(text).err()?.to_string()));
+    }
+    if key.allowed == PEER {
+        return texts.iter().find_map(|text| Some(Peer::parse(text).err()?.to_string()));
     }
     let is_number = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit());
     let text = texts.first().filter(|text| is_number(text))?;

@@ -71,6 +71,9 @@ fn a_refusal_names_key_source_value_and_what_is_allowed() {
         (&["--service", "a.b=http://x"], &[], &["services.a.b", "flag --service"]),
         (&["--service", "a=ftp://x"], &[], &["services.a (flag --service)", "no kind of service"]),
         (&["--service", "a=http://x", "--service", "a=http://y"], &[], &["twice"]),
+        (&["--peers", "dns+srv://a b"], &[], &["node.peers", "flag --peers", "dns+srv://"]),
+        (&["--connect", "dns+srv://a"], &[], &["node.connect", "flag --connect", "ws://"]),
+        (&["--dns-server", "dns.example.com"], &[], &["registry.dns_servers", "127.0.0.1:5353"]),
         (&["--connect", "ws://a b"], &[], &["node.connect", "flag --connect", "ws://"]),
         (&["--listen", "8080"], &[], &["--listen"]),
         (&[], &[("RELAY_LOG", "loud")], &["log.level", "environment RELAY_LOG"]),
@@ -120,6 +123,31 @@ fn what_kubernetes_sets_is_left_alone() {
     ];
     let config = load(&[], &environment).expect("not ours");
     assert_eq!((config.http.address.port(), config.node.id), (8080, None));
+}
+
+#[test]
+fn e12_peers_are_addresses_and_names_from_every_layer() {
+    let texts = |config: &Config| config.node.peers.iter().map(Peer::to_string).collect::<Vec<_>>();
+    let file = File::new(
+        "peers",
+        "[node]\npeers = [\"dns+srv://_relay._tcp.f\"]\n[registry]\ndns_servers = [\"10.0.0.2\"]\n",
+    );
+    let from_file = load(&["--config", file.path()], &[]).expect("file");
+    assert_eq!(texts(&from_file), ["dns+srv://_relay._tcp.f"]);
+    assert_eq!(from_file.registry.dns_servers, ["10.0.0.2:53".parse().expect("an address")]);
+    let environment =
+        [("RELAY_NODE__PEERS", "dns://e:1,h:2"), ("RELAY_REGISTRY__DNS_SERVERS", "::1,[::1]:5353")];
+    let config = load(&["--config", file.path()], &environment).expect("environment");
+    assert_eq!(texts(&config), ["dns://e:1", "ws://h:2/ws/p2p"]);
+    assert_eq!(config.registry.dns_servers.len(), 2);
+    let flags = ["--peers", "dns://a:1,ws://b:2", "--add-peer", "dns+srv://c"];
+    let flags = [&flags[..], &["--dns-server", "127.0.0.1:5353"]].concat();
+    let config = load(&flags, &environment).expect("flags");
+    assert_eq!(texts(&config), ["dns://a:1", "ws://b:2/ws/p2p", "dns+srv://c"]);
+    let line = "dns_servers = [\"127.0.0.1:5353\"]  # flag --dns-server";
+    assert!(config.listing().lines().any(|got| got == line), "{}", config.listing());
+    let failure = load(&["--peers", "dns://a"], &[]).err().expect("no port");
+    assert!(failure.hint().is_some_and(|hint| hint.contains("add the port")), "{failure:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! gives `None` for anything that is not allowed.
 
 use super::LogFormat;
+use crate::discovery::Peer;
 use relay_tokio::{Endpoint, is_node_id, is_service};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -112,6 +113,16 @@ pub(super) fn endpoint(text: &str) -> Option<Endpoint> {
     if text.is_empty() { None } else { Endpoint::parse(text).ok() }
 }
 
+pub(super) fn peer(text: &str) -> Option<Peer> {
+    if text.is_empty() { None } else { Peer::parse(text).ok() }
+}
+
+/// The address of a DNS server; without a port, the one of DNS.
+pub(super) fn dns_server(text: &str) -> Option<SocketAddr> {
+    let address = text.parse().ok().map(|ip| SocketAddr::new(ip, DNS_PORT));
+    address.or_else(|| text.parse().ok()).filter(|address| address.port() > 0)
+}
+
 pub(super) fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
 }
@@ -161,6 +172,7 @@ pub(super) fn service(name: &str, specification: &str) -> Option<String> {
     (is_service(name) && !specification.is_empty()).then(|| specification.to_owned())
 }
 
+const DNS_PORT: u16 = 53;
 const DAY: Duration = Duration::from_hours(24);
 
 #[cfg(test)]
@@ -207,6 +219,21 @@ mod tests {
         }
         assert!(host_and_port("relay.com:80").is_some() && host_and_port("relay.com:0").is_none());
         assert!(host_and_port("a b:80").is_none() && host_and_port("relay.com").is_none());
+    }
+
+    #[test]
+    fn dns_servers_are_addresses() {
+        for (text, address) in [
+            ("127.0.0.1:5353", "127.0.0.1:5353"),
+            ("10.0.0.2", "10.0.0.2:53"),
+            ("::1", "[::1]:53"),
+            ("[::1]:5353", "[::1]:5353"),
+        ] {
+            assert_eq!(dns_server(text).map(|got| got.to_string()).as_deref(), Some(address));
+        }
+        for text in ["", "dns.example.com", "10.0.0.2:0", "10.0.0.2:x", "udp://10.0.0.2"] {
+            assert_eq!(dns_server(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::accept::RouteContext;
 use super::body::read_json;
 use super::reply::{json, refusal};
 use super::{Shared, rfc3339};
+use crate::discovery::Peer as PeerName;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -87,25 +88,24 @@ pub(super) async fn add_peer(
     if node_id.as_deref().is_some_and(|id| !is_node_id(id)) {
         return bad_request("a node id is 1 to 128 of a-z 0-9 . _ -");
     }
-    let endpoint = match Endpoint::parse(&address) {
-        Ok(endpoint) => endpoint,
+    let peer = match PeerName::parse(&address) {
+        Ok(peer) => peer,
         Err(error) => return bad_request(&error.to_string()),
     };
-    let dialled = endpoint.to_string();
+    let dialled = peer.to_string();
     let name = node_id.clone().unwrap_or_else(|| dialled.clone());
     let mut names = shared.peer_names.lock().unwrap_or_else(PoisonError::into_inner);
     if names.len() >= PEER_NAMES_MAX && !names.contains_key(&name) {
         let detail = format!("{PEER_NAMES_MAX} peers were added by hand: remove one first");
         return refusal(StatusCode::TOO_MANY_REQUESTS, "Too Many Peers", &detail);
     }
-    // Adding a peer again must not dial it twice; naming another address for it moves it.
-    let is_dialled = names.values().any(|known| *known == dialled);
+    if let Err(error) = shared.peers.add(&peer) {
+        return refusal(StatusCode::TOO_MANY_REQUESTS, "Too Many Peers", &error.to_string());
+    }
+    // Naming another address for a peer moves it.
     let before = names.insert(name, dialled);
     if let Some(before) = before.filter(|before| !names.values().any(|known| known == before)) {
-        let _was_kept = shared.node.remove_peer(&before);
-    }
-    if !is_dialled {
-        shared.node.add_peer(&endpoint);
+        let _was_kept = shared.peers.remove(&before);
     }
     drop(names);
     json(StatusCode::OK, &PeerChange { status: "added", node_id, address: Some(address) })
@@ -132,8 +132,8 @@ pub(super) async fn remove_peer(
         names.retain(|_, known| known != address);
     }
     drop(names);
-    let by_name = address.as_deref().is_some_and(|address| shared.node.remove_peer(address));
-    let by_id = shared.node.remove_peer(&node_id);
+    let by_name = address.as_deref().is_some_and(|address| shared.peers.remove(address));
+    let by_id = shared.peers.remove(&node_id);
     if by_name || by_id {
         let change = PeerChange { status: "removed", node_id: Some(node_id), address: None };
         json(StatusCode::OK, &change)

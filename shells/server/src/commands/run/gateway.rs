@@ -2,6 +2,7 @@
 
 use crate::cli::Failure;
 use crate::config::Config;
+use crate::discovery::Peers;
 use crate::http::{Backoff, Cors, Gateway, GatewayConfig, OriginInvalid};
 use relay_tokio::Node;
 use std::fmt;
@@ -56,13 +57,13 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
     Ok((listener, address))
 }
 
-/// Serves the gateway of `node` on `listener`.
+/// Serves the gateway of the node of `peers` on `listener`.
 pub(crate) fn serve(
-    node: &Node,
+    peers: Peers,
     settings: GatewayConfig,
     listener: TcpListener,
 ) -> Result<Listening, Failure> {
-    let gateway = Gateway::new(node.clone(), settings)
+    let gateway = Gateway::with_peers(peers, settings)
         .map_err(|error| Failure::usage(format!("the settings of http do not fit: {error}")))?;
     let gateway = Arc::new(gateway);
     let (close, closed) = oneshot::channel::<()>();

@@ -37,6 +37,7 @@ pub(super) fn layer(args: &RunArgs) -> Result<Layer, Failure> {
     }
     set_listen(&mut layer, args)?;
     set_peers(&mut layer, args);
+    set_dns_servers(&mut layer, args);
     set_cors(&mut layer, args);
     set_services(&mut layer, args)?;
     set_headers(&mut layer, args)?;
@@ -66,6 +67,13 @@ fn set_peers(layer: &mut Layer, args: &RunArgs) {
     if !peers.is_empty() {
         let written = if args.peers.is_empty() { "--add-peer" } else { "--peers" };
         layer.set(&["node", "peers"], list(peers.into_iter().map(String::as_str)), written);
+    }
+}
+
+fn set_dns_servers(layer: &mut Layer, args: &RunArgs) {
+    if !args.dns_server.is_empty() {
+        let servers = list(args.dns_server.iter().map(String::as_str));
+        layer.set(&["registry", "dns_servers"], servers, "--dns-server");
     }
 }
 
