@@ -78,6 +78,11 @@ impl Tally {
     }
 
     /// A situation occurred that tests are to reach.
+    /// Whether a situation occurred.
+    pub(crate) fn was(&self, mark: &str) -> bool {
+        self.marks.contains_key(mark)
+    }
+
     pub(crate) fn mark(&mut self, what: &'static str) {
         *self.marks.entry(what).or_default() += 1;
     }

@@ -125,7 +125,9 @@ impl World {
     fn judge_trace(&mut self, at: usize, uid: u32, answer: &Answer, trace: &[TraceHop]) {
         let record = &self.checker.calls[uid as usize];
         if record.hostile || !record.step.trace || !matches!(answer, Answer::Result(_)) {
-            if !record.step.trace && !trace.is_empty() {
+            // One wrong bit in a request asks for a trace as well as any caller.
+            let damaged = self.tally.was("a bit was changed");
+            if !record.step.trace && !trace.is_empty() && !damaged {
                 self.checker.blame("J1", Some(uid), "a trace that nobody asked for");
             }
             return;
