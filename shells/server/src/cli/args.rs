@@ -166,7 +166,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "URL", value_delimiter = ',', default_value = "ws://127.0.0.1:8080")]
     pub connect: Vec<String>,
     /// Stop after so many calls [default: 1000, unless --seconds or --find-rate is given]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
     pub calls: Option<u64>,
     /// Most calls in flight [default: 50; 1024 with --rate or --find-rate]
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..=65_536))]

@@ -8,6 +8,7 @@ use super::question::Question;
 use crate::cli::Failure;
 use bytes::Bytes;
 use futures_util::future::join_all;
+use std::io::Write as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -60,7 +61,9 @@ impl Targets {
             return Err(failures.swap_remove(0));
         }
         for failure in failures {
-            eprintln!("warning: {}", crate::cli::one_line(failure.message()));
+            let line = format!("warning: {}\n", crate::cli::one_line(failure.message()));
+            // With nobody reading, the figures of the URL tell it, too.
+            let _ = std::io::stderr().write_all(line.as_bytes());
         }
         Ok(Self {
             question: plan.question.clone(),
