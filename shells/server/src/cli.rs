@@ -5,7 +5,7 @@ mod args;
 mod failure;
 mod single_dash;
 
-pub use args::{CallArgs, Cli, Command, DemoArgs, RunArgs, ServicesArgs, SimArgs};
+pub use args::{BenchArgs, CallArgs, Cli, Command, DemoArgs, RunArgs, ServicesArgs, SimArgs};
 pub use failure::Failure;
 pub(crate) use failure::one_line;
 pub use single_dash::with_two_dashes;
@@ -61,6 +61,7 @@ fn dispatch(parsed: Parsed) -> Result<ExitCode, Failure> {
         None => commands::run::execute(&cli.run),
         Some(Command::Demo(args)) => commands::demo::execute(&args),
         Some(Command::Call(args)) => commands::call::execute(&args),
+        Some(Command::Bench(args)) => commands::bench::execute(&args),
         Some(Command::Services(args)) => commands::services::execute(&args),
         Some(Command::Sim(args)) => commands::sim::execute(&args),
         Some(Command::Completions { shell }) => print(&completions(shell)),

@@ -1,5 +1,6 @@
 //! The commands of the command line, each in a file of its own.
 
+pub mod bench;
 pub mod call;
 pub mod demo;
 pub mod run;

@@ -28,6 +28,7 @@ mod timestamp;
 mod upgrade;
 
 pub(crate) use backoff::Backoff;
+pub(crate) use cors::RELAY_ERROR;
 pub use cors::{Cors, CorsInvalid, Origin, OriginInvalid};
 pub use timestamp::rfc3339;
 

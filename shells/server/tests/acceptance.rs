@@ -4,6 +4,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program")]
 
+#[path = "acceptance/bench.rs"]
+mod bench;
 #[path = "acceptance/calls.rs"]
 mod calls;
 #[path = "support/client.rs"]

@@ -16,6 +16,7 @@ fn each_command_explains_itself_with_examples() {
         "-h",
         "-help",
         "call --help",
+        "bench --help",
         "services --help",
         "demo -h",
         "sim --help",
@@ -65,6 +66,11 @@ fn contradictions_are_one_line_and_say_what_to_do() {
         "call counter.increment 5",
         "call counter.increment -timeout 5",
         "services -connect https://127.0.0.1",
+        "bench",
+        "bench echo",
+        "bench echo.echo -rate 5",
+        "bench echo.echo [1] -unique",
+        "bench echo.echo -connect https://127.0.0.1",
     ] {
         let output = relay(&words(line));
         let text = stderr(&output);
@@ -86,7 +92,10 @@ fn completions_are_made_for_each_shell() {
         assert_eq!(output.status.code(), Some(0), "{shell}");
         let text = stdout(&output);
         assert!(text.contains("relay") && text.contains("node-type"), "{shell}");
-        assert!(["services", "demo", "sim"].iter().all(|name| text.contains(name)), "{shell}");
+        assert!(
+            ["services", "demo", "sim", "bench"].iter().all(|name| text.contains(name)),
+            "{shell}"
+        );
     }
     assert_eq!(relay(&["completions", "cmd"]).status.code(), Some(2));
 }

@@ -29,6 +29,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Call a method of a service and print its result
     Call(CallArgs),
+    /// Call a method many times and measure how fast, and how rightly, answers come
+    Bench(BenchArgs),
     /// List the services that a node knows
     Services(ServicesArgs),
     /// Simulate a topology with its traffic and faults, and judge every call
@@ -153,6 +155,71 @@ pub struct CallArgs {
     pub token_file: Option<PathBuf>,
 }
 
+/// The flags of `relay bench`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = BENCH_EXAMPLES)]
+pub struct BenchArgs {
+    /// The method, as SERVICE.METHOD or NODE.SERVICE.METHOD
+    #[arg(value_name = "SERVICE.METHOD")]
+    pub target: String,
+    /// Parameters: a JSON object or array, key=value pairs, or - to read JSON from the input
+    #[arg(allow_negative_numbers = true)]
+    pub params: Vec<String>,
+    /// Mains to share the load among: ws:// and tcp:// are relay links, http:// is POST /rpc
+    #[arg(long, value_name = "URL", value_delimiter = ',', default_value = "ws://127.0.0.1:8080")]
+    pub connect: Vec<String>,
+    /// Stop after so many calls [default: 1000, unless --seconds or --find-rate is given]
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
+    pub calls: Option<u64>,
+    /// Most calls in flight [default: 50; 1024 with --rate or --find-rate]
+    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub concurrency: Option<u32>,
+    /// Calls due each second, whether answers come or not; latency counts from when a call is due
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub rate: Option<u64>,
+    /// Stop after so many seconds
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: Option<u64>,
+    /// Look for the highest rate that holds, then measure at 80 % of it for --seconds (10)
+    #[arg(long, conflicts_with_all = ["rate", "calls"])]
+    pub find_rate: bool,
+    /// With --find-rate: a rate holds while 99 % of its calls take no longer [default: 100ms]
+    #[arg(long, value_name = "TIME", requires = "find_rate")]
+    pub p99: Option<String>,
+    /// How long a call may take, and how long to wait for the first link
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub timeout: String,
+    /// Relay links to each ws:// or tcp:// URL
+    #[arg(long, value_name = "K", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub links: u16,
+    /// Each result must be this JSON, byte for byte
+    #[arg(long, value_name = "JSON", conflicts_with = "unique")]
+    pub expect: Option<String>,
+    /// Give each call a member "uid" of its own, which its result must contain (for an echo)
+    #[arg(long)]
+    pub unique: bool,
+    /// Do not make a call that provably did not run again at the next URL
+    #[arg(long)]
+    pub no_failover: bool,
+    /// Exit with 0 in spite of errors; wrong and missing answers still fail
+    #[arg(long)]
+    pub allow_errors: bool,
+    /// Calling twice does no harm: the Main may try another instance
+    #[arg(long)]
+    pub idempotent: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Name of the federation
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub cluster: String,
+    /// File with the token that the Main asks for
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
 /// The flags of `relay services`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = SERVICES_EXAMPLES)]
@@ -255,6 +322,17 @@ Examples:
   echo '[1,2]' | relay call echo.echo -
 
 Exit code 0: the result is on the standard output. 1: the call failed. 2: wrong command line.";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  relay bench echo.echo --unique                      1,000 calls, 50 in flight
+  relay bench echo.echo '[1]' --expect '[1]' --calls 100000 --concurrency 200
+  relay bench echo.echo --rate 500 --seconds 30       calls due at fixed times
+  relay bench echo.echo --find-rate --seconds 60      the highest rate that holds, then 80 % of it
+  relay bench echo.echo --unique --connect http://127.0.0.1:8080,http://127.0.0.1:8081
+
+Exit code 0: no error and no wrong answer. 1: there were some, or calls never came back.
+2: wrong command line. 130: Ctrl-C; the figures are of what was done until then.";
 
 const SERVICES_EXAMPLES: &str = "\
 Examples:

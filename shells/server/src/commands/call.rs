@@ -1,7 +1,7 @@
 //! `relay call`: one call through a Main, its result on the standard output.
 
 mod output;
-mod params;
+pub(super) mod params;
 
 use super::{block_on, timeout_of};
 use crate::cli::{CallArgs, Failure};
@@ -64,21 +64,8 @@ async fn call(
 ) -> Result<Answer, Failure> {
     let until = Instant::now() + timeout;
     let shown = config::duration_text(timeout);
-    let node = Node::start(settings)
-        .map_err(|error| Failure::work(format!("cannot start the caller: {error}")))?;
-    let mut trouble = None;
-    if timeout_at(until, connect(&node, &mut trouble)).await.is_err() {
-        let trouble = match trouble {
-            Some(trouble) => Some(trouble),
-            None => refusal(main).await,
-        };
-        let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
-        return Err(Failure::work(format!("no Main answered at {main} within {shown}{why}"))
-            .with_hint(
-                "check that it runs, that host and port are right, and that --cluster and \
-                 --token-file are those of the Main",
-            ));
-    }
+    let node = start(settings)?;
+    reach(&node, main, timeout).await?;
     request.deadline = until.duration_since(Instant::now()).max(Duration::from_millis(1));
     let late = |_| {
         Failure::work(format!(
@@ -90,6 +77,36 @@ async fn call(
     let answer = answer.map_err(|error| Failure::work(error.to_string()))?;
     node.shutdown(GOODBYE_MAX).await;
     Ok(answer)
+}
+
+/// Starts a node that only calls.
+///
+/// # Errors
+/// [`Failure`] when its settings cannot be used.
+pub(super) fn start(settings: NodeConfig) -> Result<Node, Failure> {
+    Node::start(settings)
+        .map_err(|error| Failure::work(format!("cannot start the caller: {error}")))
+}
+
+/// Waits until the node is linked to `main`, which it was told to dial.
+///
+/// # Errors
+/// [`Failure`] with the reason when that takes longer than `timeout`.
+pub(super) async fn reach(node: &Node, main: &Endpoint, timeout: Duration) -> Result<(), Failure> {
+    let mut trouble = None;
+    if tokio::time::timeout(timeout, connect(node, &mut trouble)).await.is_ok() {
+        return Ok(());
+    }
+    let trouble = match trouble {
+        Some(trouble) => Some(trouble),
+        None => refusal(main).await,
+    };
+    let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
+    let shown = config::duration_text(timeout);
+    Err(Failure::work(format!("no Main answered at {main} within {shown}{why}")).with_hint(
+        "check that it runs, that host and port are right, and that --cluster and --token-file \
+         are those of the Main",
+    ))
 }
 
 /// Resolves once the link is open. What went wrong last is left in `trouble`.
@@ -125,7 +142,10 @@ async fn refusal(main: &Endpoint) -> Option<String> {
 }
 
 /// Reads `service.method` or `node.service.method`, and the node of `--node`.
-fn request_of(target: &str, node: Option<&str>) -> Result<CallRequest, Failure> {
+///
+/// # Errors
+/// [`Failure`] when the text names no method, or two nodes are named.
+pub(super) fn request_of(target: &str, node: Option<&str>) -> Result<CallRequest, Failure> {
     let refused = |why: NameInvalid| {
         Failure::usage(format!("{target:?} names no method: {why}"))
             .with_hint("write SERVICE.METHOD or NODE.SERVICE.METHOD, as in counter.increment")

@@ -39,7 +39,7 @@ pub fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
 
 /// Many systems start programs with 1,024 files, and every connection is one. What the system
 /// grants beyond that needs no right, so it is taken.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     match rlimit::increase_nofile_limit(FILES_WANTED) {
         Ok(files) => tracing::debug!(files, "open files allowed"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),

@@ -13,7 +13,7 @@ mod panics;
 mod progress;
 mod stop;
 mod summary;
-mod words;
+pub(super) mod words;
 
 use crate::cli::{Failure, SimArgs, print};
 use hunt::Outcome;

@@ -196,7 +196,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("relay-error");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// Says in one word why the relay failed the one call of a request.
-pub(super) const RELAY_ERROR: HeaderName = HeaderName::from_static("relay-error");
+pub(crate) const RELAY_ERROR: HeaderName = HeaderName::from_static("relay-error");
 
 #[cfg(test)]
 mod tests {

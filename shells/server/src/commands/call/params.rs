@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use std::io::Read;
 
 /// The JSON to send; nothing when no parameters are given.
-pub(super) fn read(arguments: &[String]) -> Result<Vec<u8>, Failure> {
+pub(in crate::commands) fn read(arguments: &[String]) -> Result<Vec<u8>, Failure> {
     match arguments {
         [] => Ok(Vec::new()),
         [one] if one == "-" => read_from(std::io::stdin().lock()),

@@ -4,7 +4,7 @@ use relay_sim::{LinkTraffic, Report};
 use std::time::Duration;
 
 /// `12,345`.
-pub(super) fn count(number: u64) -> String {
+pub(in crate::commands) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
     for (at, digit) in digits.chars().enumerate() {
@@ -33,7 +33,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A time with three digits that matter and one unit: `640 µs`, `8.1 ms`, `1.24 s`, `3 min`.
-pub(super) fn time(time: Duration) -> String {
+pub(in crate::commands) fn time(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
     let units = [("h", 3.6e9), ("min", 1.2e8), ("s", 1e6), ("ms", 1e3), ("µs", 0.0)];
     match units.into_iter().find(|(_, from)| micros >= *from) {
@@ -92,7 +92,7 @@ pub(super) fn dialled(link: &LinkTraffic) -> String {
 }
 
 /// `1 Home`, `20 Homes`.
-pub(super) fn plural(number: u64, one: &str) -> String {
+pub(in crate::commands) fn plural(number: u64, one: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {one}{ending}", count(number))
 }

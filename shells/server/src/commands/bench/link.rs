@@ -1,0 +1,59 @@
+//! Calls over relay links, as a program with the Rust API makes them.
+
+use super::answer::Answer;
+use super::plan::Plan;
+use super::targets::{Attempt, LOST_AFTER};
+use crate::cli::Failure;
+use crate::commands::call::{reach, start};
+use futures_util::future::join_all;
+use relay_tokio::{Answer as Told, Endpoint, Node, NodeConfig, Role};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// The links to one URL.
+#[derive(Debug)]
+pub(super) struct Links {
+    endpoint: Endpoint,
+    nodes: Vec<Node>,
+}
+
+impl Links {
+    /// Begins to dial. What is not reached now is dialled again and again.
+    pub(super) fn start(endpoint: &Endpoint, plan: &Plan) -> Result<Self, Failure> {
+        let mut settings = NodeConfig::new(Role::Caller);
+        settings.cluster.clone_from(&plan.cluster);
+        settings.token.clone_from(&plan.token);
+        settings.upstreams = vec![endpoint.clone()];
+        let nodes = (0..plan.links).map(|_| start(settings.clone())).collect::<Result<_, _>>()?;
+        Ok(Self { endpoint: endpoint.clone(), nodes })
+    }
+
+    /// Waits for all of them.
+    pub(super) async fn reach(&self, timeout: Duration) -> Result<(), Failure> {
+        let reached = self.nodes.iter().map(|node| reach(node, &self.endpoint, timeout));
+        join_all(reached).await.into_iter().collect()
+    }
+
+    /// `turn` picks the link.
+    pub(super) async fn ask(&self, attempt: &Attempt<'_>, turn: u64) -> Answer {
+        let node = &self.nodes[(turn % self.nodes.len() as u64) as usize];
+        let mut request = attempt.question.request.clone();
+        request.body = attempt.params.clone();
+        let left = attempt.until.saturating_duration_since(Instant::now());
+        request.deadline = left.max(Duration::from_millis(1));
+        // The node answers by the deadline itself; the rest only covers a node that does not.
+        match timeout_at(attempt.until + LOST_AFTER, node.call(request)).await {
+            Ok(Ok(Told::Result(result))) => Answer::Result(result),
+            Ok(Ok(Told::ApplicationError(object))) => Answer::of_service(&object),
+            Ok(Err(error)) => Answer::of_relay(&error),
+            Err(_) => Answer::Lost,
+        }
+    }
+
+    /// Says goodbye on every link.
+    pub(super) async fn close(&self) {
+        join_all(self.nodes.iter().map(|node| node.shutdown(GOODBYE_MAX))).await;
+    }
+}
+
+const GOODBYE_MAX: Duration = Duration::from_millis(250);
