@@ -12,8 +12,8 @@ pub struct RegistryView {
     pub peers: Vec<PeerView>,
 }
 
-/// One instance of a service.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// One instance of a service. The default knows nothing of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ServiceView {
     /// The service.
     pub name: String,
@@ -29,30 +29,78 @@ pub struct ServiceView {
     pub last_seen: Duration,
     /// When it expires unless it is confirmed; never for services of this node.
     pub expires_in: Option<Duration>,
+    /// The Main it is attached to; this node for what is not federated.
+    pub origin: String,
+    /// The Mains a call from here would cross, nearest first; empty for what is not federated.
+    pub path: Vec<String>,
+    /// Where it says it runs; empty when it says nothing.
+    pub zone: String,
+    /// Whether calls are let through to it.
+    pub breaker: BreakerView,
+    /// Moving average of how long its answers took; none before the first.
+    pub latency: Option<Duration>,
+    /// Calls that were sent to it.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failures: u64,
 }
 
 /// Where an instance is, seen from the node that is asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Scope {
     /// In this node itself.
+    #[default]
     Node,
     /// In a Home that is attached to this Main.
     Attached,
+    /// Behind another Main.
+    Federated,
 }
 
 impl Scope {
+    /// Every scope, nearest first.
+    pub const ALL: [Self; 3] = [Self::Node, Self::Attached, Self::Federated];
+
     /// The word used in JSON and tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Node => "node",
             Self::Attached => "attached",
+            Self::Federated => "federated",
         }
     }
 }
 
-/// One node that this node is linked to, or wants to be.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Whether calls are let through to an instance that may have failed often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BreakerView {
+    /// They are.
+    #[default]
+    Closed,
+    /// None is, until the instance had time to recover.
+    Open,
+    /// One is, to see whether it did.
+    HalfOpen,
+}
+
+impl BreakerView {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// The word used in JSON, metrics and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// One node that this node is linked to, or wants to be. The default was never reached.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PeerView {
     /// Its id, once it has authenticated.
     pub node: Option<String>,
@@ -66,6 +114,47 @@ pub struct PeerView {
     pub last_seen: Option<Duration>,
     /// Services it registered here.
     pub server_count: usize,
+    /// How the link to it stands.
+    pub status: PeerStatus,
+    /// Moving average of the round trip to it; none before the first was measured.
+    pub latency: Option<Duration>,
+    /// It said that it is leaving.
+    pub is_draining: bool,
+}
+
+/// How the link to a peer stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PeerStatus {
+    /// It is authenticated and alive.
+    Connected,
+    /// The connection or the handshake is under way.
+    Connecting,
+    /// It was lost or could not be made; the next attempt comes.
+    #[default]
+    Waiting,
+}
+
+impl PeerStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Connected, Self::Connecting, Self::Waiting];
+
+    /// The word used in JSON, metrics and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Connecting => "connecting",
+            Self::Waiting => "waiting",
+        }
+    }
+
+    pub(crate) const fn of(state: DialState) -> Self {
+        match state {
+            DialState::Up(..) => Self::Connected,
+            DialState::Connecting => Self::Connecting,
+            DialState::Waiting(_) => Self::Waiting,
+        }
+    }
 }
 
 /// Copies what `node` knows; `address` is what it calls itself.
@@ -81,6 +170,9 @@ pub(crate) fn registry(node: &Node, address: &str, now: Instant) -> RegistryView
             scope: if own { Scope::Node } else { Scope::Attached },
             last_seen: if own { Duration::ZERO } else { now.since(registration.confirmed_at) },
             expires_in: registration.expires_at.map(|at| at.since(now)),
+            origin: node.id().to_string(),
+            // Mains do not tell each other of services yet, and the core measures no instance.
+            ..ServiceView::default()
         }
     });
     let services = services.collect();
@@ -95,16 +187,15 @@ pub(crate) fn registry(node: &Node, address: &str, now: Instant) -> RegistryView
             is_healthy: true,
             last_seen: Some(now.since(linked.confirmed_at)),
             server_count: linked.services.len(),
+            status: PeerStatus::Connected,
+            ..PeerView::default()
         });
     }
     let down = control.dials().filter(|(_, dial)| !matches!(dial.state, DialState::Up(..)));
     peers.extend(down.map(|(_, dial)| PeerView {
-        node: None,
         address: dial.address.clone(),
-        role: None,
-        is_healthy: false,
-        last_seen: None,
-        server_count: 0,
+        status: PeerStatus::of(dial.state),
+        ..PeerView::default()
     }));
     peers.sort_by(|a, b| (&a.node, &a.address).cmp(&(&b.node, &b.address)));
     RegistryView { services, peers }

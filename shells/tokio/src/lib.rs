@@ -35,6 +35,7 @@ pub use relay_core::{
     Retry, Role, ServiceDown, Stats, is_method, is_node_id, is_service,
 };
 pub use relay_driver::{
-    BoxFuture, CallRequest, Endpoint, EndpointError, EventStream, PeerView, RegistryView, Scope,
-    Service, ServiceError, ServiceRequest, ServiceResult, ServiceView, service_fn,
+    BoxFuture, BreakerView, CallRequest, Census, Endpoint, EndpointError, EventStream, LinkCensus,
+    PeerStatus, PeerView, RegistryView, Scope, Service, ServiceError, ServiceRequest,
+    ServiceResult, ServiceView, service_fn,
 };
