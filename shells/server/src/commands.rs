@@ -1,10 +1,14 @@
 //! The commands of the command line, each in a file of its own.
 
 pub mod call;
+mod client;
 pub mod demo;
+pub mod explain;
+pub mod peers;
 pub mod run;
 pub mod services;
 pub mod sim;
+mod table;
 
 use crate::cli::Failure;
 use std::future::Future;
