@@ -81,7 +81,7 @@ fn unknown(asked: &str) -> Failure {
         .map(|code| (crate::config::distance(&name, code.name()), code.name()))
         .filter(|(distance, known)| {
             let has_part = name.len() >= PART_MIN && known.contains(&name);
-            *distance <= 1 + known.len() / 4 || has_part
+            *distance <= 1 + name.len().min(known.len()) / 5 || has_part
         })
         .collect();
     near.sort_unstable();
@@ -202,6 +202,7 @@ mod tests {
             ("overload", "OVERLOADED"),
             ("service", "NO_SUCH_SERVICE"),
             ("9999", "lists all errors"),
+            ("foo", "lists all errors"),
         ] {
             let failure = explained(asked).expect_err(asked);
             assert_eq!(failure.exit_code(), 2);

@@ -37,8 +37,18 @@ async fn peers_and_services_as_tables_and_json() {
     let registry: Value = serde_json::from_str(&main.asked("services", &["--json"])).unwrap();
     assert_eq!(registry["servers"]["test_counter"]["origin"], "main-a");
 
+    let attached = registry["servers"].as_object().unwrap().len();
+    let metrics = text(&main, "/metrics").await;
+    for sample in [
+        format!("relay_services{{scope=\"attached\"}} {attached}\n"),
+        String::from("relay_links{role=\"home\"} 1\n"),
+        String::from("relay_links{role=\"main\"} 1\n"),
+    ] {
+        assert!(metrics.contains(&sample), "{sample}{metrics}");
+    }
+
     main.rpc(&call("test_counter.increment", "1", "[]")).await;
-    let health = get(&main, "/federation/health").await;
+    let health: Value = serde_json::from_str(&text(&main, "/federation/health").await).unwrap();
     assert_eq!(
         (&health["status"], &health["connected_homes"], &health["connected_peers"]),
         (&json!("degraded"), &json!(1), &json!(1))
@@ -46,8 +56,8 @@ async fn peers_and_services_as_tables_and_json() {
     assert!(health["average_latency_ms"].as_f64().unwrap() > 0.0, "{health}");
 }
 
-async fn get(main: &Main, path: &str) -> Value {
+async fn text(main: &Main, path: &str) -> String {
     let mut client = main.connect().await;
     client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
-    client.response().await.unwrap().json()
+    client.response().await.unwrap().body
 }
