@@ -253,6 +253,12 @@ impl Node {
         self.shard.instances()
     }
 
+    /// See [`Shard::shut_out`].
+    #[must_use]
+    pub fn shut_out(&self) -> (usize, usize) {
+        self.shard.shut_out()
+    }
+
     /// See [`Shard::round_trip`].
     #[must_use]
     pub fn round_trip(&self, link: LinkId) -> Option<core::time::Duration> {

@@ -45,6 +45,14 @@ pub struct Registration {
     pub(crate) listed_at: Option<Instant>,
 }
 
+impl Registration {
+    /// What the node says of itself under this key, such as `zone`.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        crate::federation::label(&self.labels, key)
+    }
+}
+
 /// Whose offer of which service.
 pub(crate) type Offer = (Arc<str>, NodeId);
 

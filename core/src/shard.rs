@@ -296,6 +296,24 @@ impl Shard {
         }
     }
 
+    /// How many instances get no calls, and how many are being tried.
+    #[must_use]
+    pub fn shut_out(&self) -> (usize, usize) {
+        let mut counts = (0, 0);
+        for (slot, state) in self.instances.troubled() {
+            let Some((_, route)) = self.routes.route_of(slot) else { continue };
+            if !route.near.iter().chain(route.far).any(|instance| instance.slot == slot) {
+                continue;
+            }
+            match state {
+                BreakerState::Open => counts.0 += 1,
+                BreakerState::HalfOpen => counts.1 += 1,
+                BreakerState::Closed => {}
+            }
+        }
+        counts
+    }
+
     /// What is known of each instance of each service, ordered by service.
     pub fn instances(&self) -> impl Iterator<Item = InstanceView<'_>> {
         self.routes.services().flat_map(move |(service, instances)| {

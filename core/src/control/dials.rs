@@ -62,6 +62,12 @@ impl Dial {
         self.addresses.get(self.at).map_or("", String::as_str)
     }
 
+    /// The node that answered where it goes, if any did.
+    #[must_use]
+    pub const fn node(&self) -> Option<&NodeId> {
+        self.node.as_ref()
+    }
+
     /// The link that calls go over: the newest one that is authenticated.
     #[must_use]
     pub const fn link(&self) -> Option<LinkId> {

@@ -169,6 +169,14 @@ impl Instances {
         Some(state).filter(|state| state.generation == slot.generation)
     }
 
+    /// The slots of all instances that do not get calls as usual, and how they stand.
+    pub(crate) fn troubled(&self) -> impl Iterator<Item = (Slot, BreakerState)> {
+        (0..)
+            .zip(&self.0)
+            .filter(|(_, state)| state.breaker != Breaker::Closed)
+            .map(|(index, state)| (Slot { index, generation: state.generation }, state.breaker()))
+    }
+
     /// A call goes to this instance. Tells how its breaker stands, if that changes.
     #[inline]
     pub(crate) fn sent(&mut self, slot: Slot) -> Option<BreakerState> {

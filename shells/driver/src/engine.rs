@@ -1,6 +1,7 @@
 //! One node behind one lock, and the effects of each batch after it is released.
 
 use crate::call::{Answered, CallFuture, CallRequest, Ticket, Waiting};
+use crate::census::{self, Census};
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
 use crate::links::{LinkTable, WriteOrder};
@@ -285,6 +286,17 @@ impl Engine {
     pub fn registry(&self) -> RegistryView {
         let inner = self.lock();
         view::registry(&inner.node, &inner.address, self.now())
+    }
+
+    /// Counts links, services, dials and calls without copying any of them.
+    pub fn census(&self) -> Census {
+        let inner = self.lock();
+        census::census(&inner.node, &inner.handlers, inner.draining)
+    }
+
+    /// Whether some node offers this service, as far as this node knows.
+    pub fn is_offered(&self, service: &str) -> bool {
+        self.lock().node.control().registry().offers(service).next().is_some()
     }
 
     /// Counters since the start.

@@ -35,6 +35,10 @@ impl Handlers {
         self.services.remove(name);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.services.len()
+    }
+
     pub(crate) fn job(&self, call: IncomingCall, now: Instant) -> Job {
         let service = self.services.get(call.service()).cloned();
         let request = ServiceRequest {

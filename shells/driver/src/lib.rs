@@ -5,6 +5,7 @@
 //! can: sockets, sleeping and spawning. Every method takes the lock once, for a whole batch.
 
 mod call;
+mod census;
 mod endpoint;
 mod engine;
 mod events;
@@ -14,9 +15,10 @@ mod service;
 mod view;
 
 pub use call::{Answered, CallFuture, CallRequest};
+pub use census::{Census, LinkCensus};
 pub use endpoint::{Endpoint, EndpointError};
 pub use engine::{Engine, Spawner, TimerChange};
 pub use events::EventStream;
 pub use links::WriteOrder;
 pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};
-pub use view::{PeerView, RegistryView, Scope, ServiceView};
+pub use view::{BreakerView, PeerStatus, PeerView, RegistryView, Scope, ServiceView};

@@ -1,6 +1,9 @@
 //! The registry and the links of a node, copied out for people and for HTTP.
 
-use relay_core::{DialState, Instant, Node, Role};
+use relay_core::{
+    BreakerState, Dial, DialState, InstanceView, Instant, LinkId, Node, NodeId, Role,
+};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a node knows of services and peers.
@@ -12,8 +15,8 @@ pub struct RegistryView {
     pub peers: Vec<PeerView>,
 }
 
-/// One instance of a service.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// One instance of a service. The default knows nothing of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ServiceView {
     /// The service.
     pub name: String,
@@ -29,30 +32,88 @@ pub struct ServiceView {
     pub last_seen: Duration,
     /// When it expires unless it is confirmed; never for services of this node.
     pub expires_in: Option<Duration>,
+    /// The Main it is attached to; this node for what is not federated.
+    pub origin: String,
+    /// The Mains a call from here would cross, nearest first; empty for what is not federated.
+    pub path: Vec<String>,
+    /// Where it says it runs; empty when it says nothing.
+    pub zone: String,
+    /// Whether calls are let through to it.
+    pub breaker: BreakerView,
+    /// Moving average of how long its answers took; none before the first.
+    pub latency: Option<Duration>,
+    /// Calls that were sent to it.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failures: u64,
 }
 
 /// Where an instance is, seen from the node that is asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Scope {
     /// In this node itself.
+    #[default]
     Node,
     /// In a Home that is attached to this Main.
     Attached,
+    /// Behind another Main.
+    Federated,
 }
 
 impl Scope {
+    /// Every scope, nearest first.
+    pub const ALL: [Self; 3] = [Self::Node, Self::Attached, Self::Federated];
+
     /// The word used in JSON and tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Node => "node",
             Self::Attached => "attached",
+            Self::Federated => "federated",
         }
     }
 }
 
-/// One node that this node is linked to, or wants to be.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Whether calls are let through to an instance that may have failed often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BreakerView {
+    /// They are.
+    #[default]
+    Closed,
+    /// None is, until the instance had time to recover.
+    Open,
+    /// One is, to see whether it did.
+    HalfOpen,
+}
+
+impl From<BreakerState> for BreakerView {
+    fn from(state: BreakerState) -> Self {
+        match state {
+            BreakerState::Closed => Self::Closed,
+            BreakerState::Open => Self::Open,
+            BreakerState::HalfOpen => Self::HalfOpen,
+        }
+    }
+}
+
+impl BreakerView {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// The word used in JSON, metrics and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// One node that this node is linked to, or wants to be. The default was never reached.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PeerView {
     /// Its id, once it has authenticated.
     pub node: Option<String>,
@@ -66,11 +127,67 @@ pub struct PeerView {
     pub last_seen: Option<Duration>,
     /// Services it registered here.
     pub server_count: usize,
+    /// How the link to it stands.
+    pub status: PeerStatus,
+    /// Moving average of the round trip to it; none before the first was measured.
+    pub latency: Option<Duration>,
+    /// It said that it is leaving.
+    pub is_draining: bool,
+}
+
+/// How the link to a peer stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PeerStatus {
+    /// It is authenticated and alive.
+    Connected,
+    /// The connection or the handshake is under way.
+    Connecting,
+    /// It was lost or could not be made; the next attempt comes.
+    #[default]
+    Waiting,
+}
+
+impl PeerStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Connected, Self::Connecting, Self::Waiting];
+
+    /// The word used in JSON, metrics and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Connecting => "connecting",
+            Self::Waiting => "waiting",
+        }
+    }
+
+    pub(crate) const fn of(state: DialState) -> Self {
+        match state {
+            DialState::Up(..) | DialState::Standby => Self::Connected,
+            DialState::Connecting => Self::Connecting,
+            DialState::Waiting(_) => Self::Waiting,
+        }
+    }
+}
+
+/// What the node knows of each instance from the calls it sent there.
+fn measured(node: &Node) -> BTreeMap<(&str, &NodeId, LinkId), ServiceView> {
+    let view = |instance: InstanceView<'_>| ServiceView {
+        breaker: instance.breaker.into(),
+        latency: instance.latency,
+        calls: instance.calls,
+        failures: instance.failures,
+        ..ServiceView::default()
+    };
+    let instances = node.instances().filter(|instance| instance.calls > 0);
+    let keyed = instances.map(|found| ((found.service, found.node, found.link), view(found)));
+    keyed.collect()
 }
 
 /// Copies what `node` knows; `address` is what it calls itself.
 pub(crate) fn registry(node: &Node, address: &str, now: Instant) -> RegistryView {
     let control = node.control();
+    let known = measured(node);
     let services = control.registry().iter().map(|(name, offered_by, registration)| {
         let own = offered_by == node.id();
         ServiceView {
@@ -81,31 +198,57 @@ pub(crate) fn registry(node: &Node, address: &str, now: Instant) -> RegistryView
             scope: if own { Scope::Node } else { Scope::Attached },
             last_seen: if own { Duration::ZERO } else { now.since(registration.confirmed_at) },
             expires_in: registration.expires_at.map(|at| at.since(now)),
+            origin: node.id().to_string(),
+            zone: registration.label("zone").unwrap_or_default().into(),
+            ..known.get(&(name, offered_by, registration.link)).cloned().unwrap_or_default()
         }
     });
-    let services = services.collect();
+    let federated =
+        control.federation().iter().map(|(name, offered_by, origin, link, learned)| ServiceView {
+            name: name.into(),
+            node: offered_by.to_string(),
+            address: address.into(),
+            methods: learned.methods.iter().map(|method| method.to_string()).collect(),
+            scope: Scope::Federated,
+            last_seen: now.since(learned.confirmed_at),
+            expires_in: Some(learned.expires_at().since(now)),
+            origin: origin.to_string(),
+            path: learned.path.iter().map(ToString::to_string).collect(),
+            zone: learned.label("zone").unwrap_or_default().into(),
+            ..known.get(&(name, offered_by, link)).cloned().unwrap_or_default()
+        });
+    let services = services.chain(federated).collect();
     let mut peers: Vec<PeerView> = Vec::new();
     for (link, linked) in control.links().filter(|(_, l)| l.peer.role != Role::Caller) {
-        let up = |state| matches!(state, DialState::Up(up, _) if up == link);
-        let dialled = control.dials().find(|(_, dial)| up(dial.state));
+        let leads_there = |dial: &Dial| match dial.state {
+            DialState::Up(up, _) => up == link,
+            DialState::Standby => dial.node() == Some(&linked.peer.node),
+            DialState::Waiting(_) | DialState::Connecting => false,
+        };
+        let dialled = control.dials().find(|(_, dial)| leads_there(dial));
+        let offered = match linked.peer.role {
+            Role::Main => control.federation().count_of(link) as usize,
+            Role::Home | Role::Caller => linked.services.len(),
+        };
         peers.push(PeerView {
             node: Some(linked.peer.node.to_string()),
             address: dialled.map_or_else(String::new, |(_, dial)| dial.address().into()),
             role: Some(linked.peer.role),
             is_healthy: true,
             last_seen: Some(now.since(linked.confirmed_at)),
-            server_count: linked.services.len(),
+            server_count: offered,
+            status: PeerStatus::Connected,
+            latency: node.round_trip(link),
+            is_draining: linked.is_leaving,
         });
     }
     let is_down = |state| !matches!(state, DialState::Up(..) | DialState::Standby);
     let down = control.dials().filter(|(_, dial)| is_down(dial.state));
     peers.extend(down.map(|(_, dial)| PeerView {
-        node: None,
+        node: dial.node().map(ToString::to_string),
         address: dial.address().into(),
-        role: None,
-        is_healthy: false,
-        last_seen: None,
-        server_count: 0,
+        status: PeerStatus::of(dial.state),
+        ..PeerView::default()
     }));
     peers.sort_by(|a, b| (&a.node, &a.address).cmp(&(&b.node, &b.address)));
     RegistryView { services, peers }

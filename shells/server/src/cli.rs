@@ -5,7 +5,7 @@ mod args;
 mod failure;
 mod single_dash;
 
-pub use args::{BenchArgs, CallArgs, Cli, Command, DemoArgs, RunArgs, ServicesArgs, SimArgs};
+pub use args::{BenchArgs, CallArgs, Cli, Command, DemoArgs, NodeArgs, RunArgs, SimArgs};
 pub use failure::Failure;
 pub(crate) use failure::one_line;
 pub use single_dash::with_two_dashes;
@@ -63,6 +63,8 @@ fn dispatch(parsed: Parsed) -> Result<ExitCode, Failure> {
         Some(Command::Call(args)) => commands::call::execute(&args),
         Some(Command::Bench(args)) => commands::bench::execute(&args),
         Some(Command::Services(args)) => commands::services::execute(&args),
+        Some(Command::Peers(args)) => commands::peers::execute(&args),
+        Some(Command::Explain { code }) => commands::explain::execute(code.as_deref()),
         Some(Command::Sim(args)) => commands::sim::execute(&args),
         Some(Command::Completions { shell }) => print(&completions(shell)),
     }

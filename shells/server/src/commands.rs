@@ -2,10 +2,14 @@
 
 pub mod bench;
 pub mod call;
+mod client;
 pub mod demo;
+pub mod explain;
+pub mod peers;
 pub mod run;
 pub mod services;
 pub mod sim;
+mod table;
 
 use crate::cli::Failure;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! The HTTP side of a node: JSON-RPC, health, the registry, and the door for relay links.
+//! The HTTP side of a node: JSON-RPC, health, the registry, metrics, and the door for relay links.
 //!
 //! One hyper connection per socket, so that every bound is ours: size of the head and of the
 //! body, time for each, number of connections, and writes that make no progress. `/rpc` is
@@ -19,7 +19,9 @@ mod backoff;
 mod body;
 mod connection;
 mod cors;
+mod federation;
 mod head;
+mod metrics;
 mod registry;
 mod reply;
 mod rpc;
@@ -33,6 +35,7 @@ pub use cors::{Cors, CorsInvalid, Origin, OriginInvalid};
 pub use timestamp::rfc3339;
 
 use crate::discovery::{DiscoveryConfig, Peers};
+use crate::metrics::Metrics;
 use axum::Router;
 use axum::routing::{delete, get, post};
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -63,7 +66,7 @@ pub struct GatewayConfig {
     pub headers: Vec<(String, String)>,
     /// Web pages that may open relay links; pages of this node's own loopback address always may.
     pub allowed_origins: Vec<Origin>,
-    /// Whether `/registry` is served.
+    /// Whether `/registry` is served, and what else names services and peers.
     pub enable_registry: bool,
     /// Longest time for the body of a request to arrive.
     pub read_timeout: Duration,
@@ -139,12 +142,14 @@ impl Gateway {
     /// [`GatewayConfigInvalid`] when an extra header cannot be sent.
     pub fn with_peers(peers: Peers, config: GatewayConfig) -> Result<Self, GatewayConfigInvalid> {
         let headers = config.headers.iter().map(extra_header).collect::<Result<_, _>>()?;
+        let started_at = Instant::now();
         let shared = Arc::new(Shared {
+            metrics: Metrics::new(peers.node(), started_at),
             node: peers.node().clone(),
             peers,
             config,
             headers,
-            started_at: Instant::now(),
+            started_at,
             is_draining: AtomicBool::new(false),
             listens_at: OnceLock::new(),
             peer_names: Mutex::default(),
@@ -175,6 +180,7 @@ impl fmt::Debug for Gateway {
 struct Shared {
     node: Node,
     peers: Peers,
+    metrics: Metrics,
     config: GatewayConfig,
     headers: Vec<(HeaderName, HeaderValue)>,
     started_at: Instant,
@@ -204,6 +210,8 @@ fn routes(shared: &Arc<Shared>) -> Router {
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/info", get(status::info))
+        .route("/metrics", get(metrics::scrape))
+        .route("/federation/health", get(federation::health))
         .route("/ws/p2p", get(upgrade::relay_link));
     let router = if shared.config.enable_registry {
         router
@@ -213,10 +221,14 @@ fn routes(shared: &Arc<Shared>) -> Router {
             .route("/registry/health", get(registry::health))
             .route("/registry/peers/add", post(registry::add_peer))
             .route("/registry/peers/remove", delete(registry::remove_peer))
+            .route("/federation/registry", get(registry::federated))
+            .route("/federation/peers", get(federation::peers))
     } else {
         router
             .route("/registry", get(registry::absent))
             .route("/registry/{*rest}", axum::routing::any(registry::absent))
+            .route("/federation/registry", get(registry::absent))
+            .route("/federation/peers", get(registry::absent))
     };
     router
         .fallback(|uri: Uri| async move {

@@ -9,3 +9,4 @@ pub mod hosts;
 pub mod http;
 pub mod json_rpc;
 pub mod log;
+mod metrics;

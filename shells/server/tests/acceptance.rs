@@ -24,6 +24,8 @@ mod specification;
 mod startup;
 #[path = "acceptance/stops.rs"]
 mod stops;
+#[path = "acceptance/tools.rs"]
+mod tools;
 #[path = "acceptance/upstream.rs"]
 mod upstream;
 #[path = "acceptance/world.rs"]

@@ -18,6 +18,8 @@ fn each_command_explains_itself_with_examples() {
         "call --help",
         "bench --help",
         "services --help",
+        "peers --help",
+        "explain --help",
         "demo -h",
         "sim --help",
         "completions --help",
@@ -71,6 +73,9 @@ fn contradictions_are_one_line_and_say_what_to_do() {
         "bench echo.echo -rate 5",
         "bench echo.echo [1] -unique",
         "bench echo.echo -connect https://127.0.0.1",
+        "peers -connect https://127.0.0.1",
+        "explain BREAKER",
+        "explain -1",
     ] {
         let output = relay(&words(line));
         let text = stderr(&output);
@@ -93,11 +98,38 @@ fn completions_are_made_for_each_shell() {
         let text = stdout(&output);
         assert!(text.contains("relay") && text.contains("node-type"), "{shell}");
         assert!(
-            ["services", "demo", "sim", "bench"].iter().all(|name| text.contains(name)),
+            ["services", "peers", "demo", "sim", "bench"].iter().all(|name| text.contains(name)),
             "{shell}"
         );
     }
     assert_eq!(relay(&["completions", "cmd"]).status.code(), Some(2));
+}
+
+#[test]
+fn completions_know_the_names_of_errors() {
+    let text = stdout(&relay(&["completions", "zsh"]));
+    assert!(text.contains("CIRCUIT_OPEN") && text.contains("NO_SUCH_SERVICE"), "{text}");
+}
+
+#[test]
+fn errors_are_explained() {
+    for code in ["CIRCUIT_OPEN", "circuit-open", "402", "-32012"] {
+        let output = relay(&["explain", code]);
+        assert_eq!(output.status.code(), Some(0), "{code}: {}", stderr(&output));
+        let text = stdout(&output);
+        for part in ["CIRCUIT_OPEN (402)", "executed    no", "HTTP        503", "what to do  "] {
+            assert!(text.contains(part), "{code}: {text}");
+        }
+    }
+    let all = relay(&["explain"]);
+    assert_eq!(all.status.code(), Some(0));
+    let text = stdout(&all);
+    assert!(text.starts_with("CODE") && text.contains("NO_SUCH_SERVICE"), "{text}");
+    let output = relay(&["explain", "CIRCUT_OPEN"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    assert!(text.contains("hint: did you mean CIRCUIT_OPEN?"), "{text}");
+    assert!(!stdout(&relay(&["explain", "--help"])).contains("[possible values"));
 }
 
 #[test]

@@ -4,8 +4,12 @@
 
 #[path = "http/client.rs"]
 mod client;
+#[path = "http/federation.rs"]
+mod federation;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/metrics.rs"]
+mod metrics;
 #[path = "http/routes.rs"]
 mod routes;
 #[path = "http/rpc.rs"]

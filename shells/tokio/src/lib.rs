@@ -36,6 +36,7 @@ pub use relay_core::{
     TraceHop, is_method, is_node_id, is_service, is_target,
 };
 pub use relay_driver::{
-    BoxFuture, CallRequest, Endpoint, EndpointError, EventStream, PeerView, RegistryView, Scope,
-    Service, ServiceError, ServiceRequest, ServiceResult, ServiceView, service_fn,
+    BoxFuture, BreakerView, CallRequest, Census, Endpoint, EndpointError, EventStream, LinkCensus,
+    PeerStatus, PeerView, RegistryView, Scope, Service, ServiceError, ServiceRequest,
+    ServiceResult, ServiceView, service_fn,
 };

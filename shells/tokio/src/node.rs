@@ -10,7 +10,7 @@ use relay_core::{
     NameInvalid, NodeId, Role, Side, Stats, TraceHop,
 };
 use relay_driver::{
-    CallRequest, Endpoint, Engine, EventStream, RegistryView, Service, TimerChange,
+    CallRequest, Census, Endpoint, Engine, EventStream, RegistryView, Service, TimerChange,
 };
 use std::fmt;
 use std::future::poll_fn;
@@ -190,6 +190,18 @@ impl Node {
     #[must_use]
     pub fn registry(&self) -> RegistryView {
         self.engine.registry()
+    }
+
+    /// Counts links, services, dials and calls; much cheaper than [`Self::registry`].
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.engine.census()
+    }
+
+    /// Whether some node offers this service, as far as this node knows.
+    #[must_use]
+    pub fn is_offered(&self, service: &str) -> bool {
+        self.engine.is_offered(service)
     }
 
     /// Keeps a link to another Main from now on.

@@ -1,7 +1,11 @@
 //! The flags and subcommands, as clap reads them. Values stay text: `config` checks them together
 //! with what files and the environment say, so that one message fits all sources.
 
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use relay_tokio::ErrorCode;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 /// Services that run anywhere, callable by name from everywhere.
@@ -32,7 +36,19 @@ pub enum Command {
     /// Call a method many times and measure how fast, and how rightly, answers come
     Bench(BenchArgs),
     /// List the services that a node knows
-    Services(ServicesArgs),
+    #[command(after_help = SERVICES_EXAMPLES)]
+    Services(NodeArgs),
+    /// List the other Mains of a node, and how the links to them stand
+    #[command(after_help = PEERS_EXAMPLES)]
+    Peers(NodeArgs),
+    /// Say what an error code means, what causes it and what to do
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain {
+        /// The name, the number or the JSON-RPC code of an error; without it all are listed
+        #[arg(allow_negative_numbers = true, value_parser = ErrorCodeParser)]
+        #[arg(hide_possible_values = true)]
+        code: Option<String>,
+    },
     /// Simulate a topology with its traffic and faults, and judge every call
     Sim(SimArgs),
     /// Print the completion script of a shell
@@ -220,10 +236,9 @@ pub struct BenchArgs {
     pub token_file: Option<PathBuf>,
 }
 
-/// The flags of `relay services`.
+/// The flags of the tools that ask a node over HTTP.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = SERVICES_EXAMPLES)]
-pub struct ServicesArgs {
+pub struct NodeArgs {
     /// The node to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub connect: String,
@@ -233,6 +248,28 @@ pub struct ServicesArgs {
     /// How long to wait
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub timeout: String,
+}
+
+/// Takes any text, and tells completion scripts the names of all errors.
+#[derive(Clone, Debug)]
+struct ErrorCodeParser;
+
+impl TypedValueParser for ErrorCodeParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let text = value.to_str().map(str::to_owned);
+        text.ok_or_else(|| clap::Error::new(ErrorKind::InvalidUtf8).with_cmd(command))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(ErrorCode::ALL.iter().map(|code| PossibleValue::new(code.name()))))
+    }
 }
 
 /// The flags of `relay demo`.
@@ -339,6 +376,20 @@ Examples:
   relay services
   relay services --connect http://relay.example.com:8080
   relay services --json";
+
+const PEERS_EXAMPLES: &str = "\
+Examples:
+  relay peers
+  relay peers --connect http://relay.example.com:8080
+  relay peers --json";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  relay explain                                       all errors in a table
+  relay explain CIRCUIT_OPEN
+  relay explain 402                                   the number on the wire
+  relay explain -32012                                the code of a JSON-RPC error
+Exit code 2: there is no such error.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

@@ -1,12 +1,8 @@
 //! `relay services`: the registry of a node as a table.
 
-mod client;
-
-use super::{block_on, timeout_of};
-use crate::cli::{Failure, ServicesArgs, print};
-use client::get;
-use comfy_table::{ContentArrangement, Table, presets};
-use relay_tokio::Endpoint;
+use super::client::ask;
+use super::table::{cell, clean, lines, table};
+use crate::cli::{Failure, NodeArgs, print};
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -14,36 +10,12 @@ use std::process::ExitCode;
 ///
 /// # Errors
 /// [`Failure`] when the node cannot be reached or its answer cannot be read.
-pub fn execute(args: &ServicesArgs) -> Result<ExitCode, Failure> {
-    let timeout = timeout_of(&args.timeout)?;
-    let authority = authority_of(&args.connect)?;
-    let mut body = Vec::new();
-    block_on(async {
-        body = get(&authority, "/registry", timeout).await?;
-        Ok(ExitCode::SUCCESS)
-    })?;
-    let registry: Value = serde_json::from_slice(&body).map_err(|error| {
-        Failure::work(format!("the answer of {authority} is no JSON: {error}"))
-            .with_hint("check that a relay listens there")
-    })?;
+pub fn execute(args: &NodeArgs) -> Result<ExitCode, Failure> {
+    let answer = ask(args, "/federation/registry")?;
     if args.json {
-        let text = String::from_utf8_lossy(&body);
-        return print(&format!("{}\n", text.trim_end()));
+        return print(&answer.text);
     }
-    print(&table_of(&registry, &authority)?)
-}
-
-/// Host and port of an address in any of the forms that the other flags take.
-fn authority_of(url: &str) -> Result<String, Failure> {
-    let refused = |why: &dyn std::fmt::Display| {
-        Failure::usage(format!("--connect: {why}"))
-            .with_hint("write it as in http://127.0.0.1:8080")
-    };
-    let endpoint = Endpoint::parse(url).map_err(|error| refused(&error))?;
-    match &endpoint {
-        Endpoint::WebSocket { authority, .. } => Ok(authority.clone()),
-        Endpoint::Tcp { .. } => Err(refused(&format!("{endpoint} does not speak HTTP"))),
-    }
+    print(&table_of(&answer.json, &answer.authority)?)
 }
 
 fn table_of(registry: &Value, authority: &str) -> Result<String, Failure> {
@@ -55,21 +27,24 @@ fn table_of(registry: &Value, authority: &str) -> Result<String, Failure> {
     if services.is_empty() {
         return Ok(format!("{node} knows no services yet\n"));
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["SERVICE", "NODE", "METHODS", "SCOPE", "LAST SEEN"]);
-    for (key, service) in services.iter().flat_map(|(key, entry)| instances(key, entry)) {
+    let services = services.iter().flat_map(|(key, entry)| instances(key, entry));
+    let services: Vec<(&str, &Value)> = services.collect();
+    // Only some nodes know these; a column of dashes helps nobody.
+    let is_known = |column: &str| services.iter().any(|(_, one)| one.get(column).is_some());
+    let optional = [("ORIGIN", "origin"), ("BREAKER", "breaker")];
+    let optional = optional.into_iter().filter(|(_, key)| is_known(key));
+    let (titles, keys): (Vec<&str>, Vec<&str>) = optional.unzip();
+    let mut table =
+        table(&[&["SERVICE", "NODE", "METHODS", "SCOPE"], &titles[..], &["LAST SEEN"]].concat());
+    for (key, service) in &services {
         let name = service.get("name").map_or_else(|| clean(key), |name| cell(Some(name)));
-        table.add_row([
-            name,
-            cell(service.get("node_id")),
-            methods(service.get("methods")),
-            scope(service),
-            cell(service.get("last_seen")),
-        ]);
+        let node = cell(service.get("node_id"));
+        let mut row = vec![name, node, methods(service.get("methods")), scope(service)];
+        row.extend(keys.iter().map(|key| cell(service.get(*key))));
+        row.push(cell(service.get("last_seen")));
+        table.add_row(row);
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim().to_owned()).collect();
-    Ok(lines.join("\n") + "\n")
+    Ok(lines(&table))
 }
 
 /// The entry of a service, and the further instances that it carries.
@@ -96,41 +71,10 @@ fn scope(service: &Value) -> String {
     }
 }
 
-fn cell(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::String(text)) => clean(text),
-        Some(other @ (Value::Number(_) | Value::Bool(_))) => other.to_string(),
-        Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => String::from("-"),
-    }
-}
-
-/// Text from another machine, shortened and without control characters.
-fn clean(text: &str) -> String {
-    crate::cli::one_line(&text.chars().take(200).collect::<String>())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn addresses_come_in_several_forms() {
-        for (url, wanted) in [
-            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
-            ("ws://relay.com:81/ws/p2p", "relay.com:81"),
-            ("localhost:8080", "localhost:8080"),
-            ("http://relay.com", "relay.com:80"),
-            ("http://[::1]:8080/", "[::1]:8080"),
-        ] {
-            assert_eq!(authority_of(url).as_deref(), Ok(wanted));
-        }
-        for url in
-            ["", "http://", "https://relay.com", "tcp://a:1", "http://a b", "http://u@h:1", ":80"]
-        {
-            assert_eq!(authority_of(url).expect_err(url).exit_code(), 2);
-        }
-    }
 
     #[test]
     fn each_instance_is_a_row() {

@@ -3,7 +3,7 @@
 use super::backoff::Backoff;
 use super::connection::{Connection, TimedSocket};
 use super::reply::{Reply, refusal};
-use super::{Gateway, rpc};
+use super::{Gateway, rpc, status};
 use http_body_util::Either;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -110,6 +110,7 @@ impl Gateway {
         let has_body = !request.body().is_end_stream();
         let is_clear = connection.head_ended(has_body);
         let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let route = status::route_of(request.uri().path());
         let cors = &self.shared.config.cors;
         let origin =
             if cors.is_off() { None } else { request.headers().get(header::ORIGIN).cloned() };
@@ -143,6 +144,7 @@ impl Gateway {
             }
         };
         let status = response.status();
+        self.shared.metrics.count_request(route, status.as_u16());
         let is_unread = has_body && status.is_client_error();
         let is_abusive = status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         if is_chunked || is_unread || is_abusive || !is_clear {

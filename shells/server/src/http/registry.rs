@@ -2,6 +2,7 @@
 
 use super::accept::RouteContext;
 use super::body::read_json;
+use super::federation::millis;
 use super::reply::{json, refusal};
 use super::{Shared, rfc3339};
 use crate::discovery::Peer as PeerName;
@@ -18,6 +19,16 @@ use std::time::{Duration, SystemTime};
 
 /// `GET /registry`
 pub(super) async fn all(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    registry(&shared, Detail::Plain)
+}
+
+/// `GET /federation/registry`: the same, and for each instance where it comes from, which Mains a
+/// call crosses on its way there, and how it has fared.
+pub(super) async fn federated(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    registry(&shared, Detail::Federation)
+}
+
+fn registry(shared: &Shared, detail: Detail) -> Response<Body> {
     #[derive(Serialize)]
     struct Registry<'a> {
         node_id: &'a str,
@@ -31,7 +42,7 @@ pub(super) async fn all(State(shared): State<Arc<Shared>>) -> Response<Body> {
     let registry = Registry {
         node_id: shared.node.id().as_str(),
         node_address: shared.address(),
-        servers: servers_of(&view, now),
+        servers: servers_of(&view, detail, now),
         peers: peers_of(&view, now),
         timestamp: rfc3339(now),
     };
@@ -40,7 +51,7 @@ pub(super) async fn all(State(shared): State<Arc<Shared>>) -> Response<Body> {
 
 /// `GET /registry/servers`
 pub(super) async fn servers(State(shared): State<Arc<Shared>>) -> Response<Body> {
-    json(StatusCode::OK, &servers_of(&shared.node.registry(), SystemTime::now()))
+    json(StatusCode::OK, &servers_of(&shared.node.registry(), Detail::Plain, SystemTime::now()))
 }
 
 /// `GET /registry/peers`
@@ -65,7 +76,7 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>) -> Response<Body> 
         status: "healthy",
         node_id: shared.node.id().as_str(),
         node_address: shared.address(),
-        server_count: servers_of(&view, now).len(),
+        server_count: servers_of(&view, Detail::Plain, now).len(),
         peer_count: peers_of(&view, now).len(),
         timestamp: rfc3339(now),
     };
@@ -184,8 +195,30 @@ struct Server<'a> {
     scope: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    #[serde(flatten)]
+    federation: Option<Federation<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     instances: Vec<Self>,
+}
+
+/// What only `/federation/registry` tells of an instance.
+#[derive(Serialize)]
+struct Federation<'a> {
+    origin: &'a str,
+    path: &'a [String],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    zone: &'a str,
+    breaker: &'static str,
+    latency_ms: Option<f64>,
+    calls: u64,
+    failures: u64,
+}
+
+/// How much is told of each instance.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Plain,
+    Federation,
 }
 
 #[derive(Serialize)]
@@ -198,12 +231,12 @@ struct Peer<'a> {
     server_count: usize,
 }
 
-fn servers_of(view: &RegistryView, now: SystemTime) -> BTreeMap<&str, Server<'_>> {
+fn servers_of(view: &RegistryView, detail: Detail, now: SystemTime) -> BTreeMap<&str, Server<'_>> {
     let mut servers: BTreeMap<&str, Server<'_>> = BTreeMap::new();
-    let nearest_first = [Scope::Node, Scope::Attached];
+    let nearest_first = Scope::ALL;
     for scope in nearest_first {
         for service in view.services.iter().filter(|service| service.scope == scope) {
-            let server = server_of(service, now);
+            let server = server_of(service, detail, now);
             match servers.get_mut(service.name.as_str()) {
                 Some(first) => first.instances.push(server),
                 None => drop(servers.insert(&service.name, server)),
@@ -213,7 +246,7 @@ fn servers_of(view: &RegistryView, now: SystemTime) -> BTreeMap<&str, Server<'_>
     servers
 }
 
-fn server_of(service: &ServiceView, now: SystemTime) -> Server<'_> {
+fn server_of(service: &ServiceView, detail: Detail, now: SystemTime) -> Server<'_> {
     Server {
         name: &service.name,
         node_id: &service.node,
@@ -222,9 +255,19 @@ fn server_of(service: &ServiceView, now: SystemTime) -> Server<'_> {
         last_seen: ago(now, service.last_seen),
         is_local: match service.scope {
             Scope::Node | Scope::Attached => true,
+            Scope::Federated => false,
         },
         scope: service.scope.name(),
         expires_at: service.expires_in.map(|left| rfc3339(now + left.min(YEAR))),
+        federation: (detail == Detail::Federation).then(|| Federation {
+            origin: &service.origin,
+            path: &service.path,
+            zone: &service.zone,
+            breaker: service.breaker.name(),
+            latency_ms: service.latency.map(millis),
+            calls: service.calls,
+            failures: service.failures,
+        }),
         instances: Vec::new(),
     }
 }
@@ -248,7 +291,7 @@ fn peer_of(peer: &PeerView, now: SystemTime) -> Peer<'_> {
     }
 }
 
-fn ago(now: SystemTime, age: Duration) -> String {
+pub(super) fn ago(now: SystemTime, age: Duration) -> String {
     rfc3339(now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
@@ -264,3 +307,63 @@ fn bad_request(detail: &str) -> Response<Body> {
 const PEER_NAMES_MAX: usize = 1024;
 const PEER_BODY_BYTES_MAX: usize = 4096;
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn federated() -> RegistryView {
+        let of = |name: &str, node: &str, scope| ServiceView {
+            name: name.into(),
+            node: node.into(),
+            scope,
+            origin: String::from("main-a"),
+            ..ServiceView::default()
+        };
+        let far = ServiceView {
+            origin: String::from("main-c"),
+            path: vec![String::from("main-b"), String::from("main-c")],
+            expires_in: Some(Duration::from_secs(60)),
+            breaker: relay_tokio::BreakerView::Open,
+            latency: Some(Duration::from_micros(1500)),
+            calls: 7,
+            failures: 5,
+            zone: String::from("eu"),
+            ..of("blog", "alice.home", Scope::Federated)
+        };
+        let near = of("blog", "bob.home", Scope::Attached);
+        let own = of("blog", "main-a", Scope::Node);
+        RegistryView { services: vec![far, near, own], peers: Vec::new() }
+    }
+
+    fn written(detail: Detail) -> Value {
+        serde_json::to_value(servers_of(&federated(), detail, SystemTime::UNIX_EPOCH)).unwrap()
+    }
+
+    #[test]
+    fn m20_local_instances_stand_before_federated_ones() {
+        let blog = &written(Detail::Plain)["blog"];
+        let others = blog["instances"].as_array().unwrap();
+        let all: Vec<&Value> = std::iter::once(blog).chain(others).collect();
+        let said = |key: &str| all.iter().map(|one| one[key].clone()).collect::<Vec<_>>();
+        assert_eq!(said("scope"), ["node", "attached", "federated"]);
+        assert_eq!(said("is_local"), [true, true, false]);
+        assert_eq!(said("origin"), [Value::Null, Value::Null, Value::Null]);
+    }
+
+    #[test]
+    fn c15_the_federation_tells_the_way_there() {
+        let blog = &written(Detail::Federation)["blog"];
+        assert_eq!((&blog["origin"], &blog["path"]), (&json!("main-a"), &json!([])));
+        assert_eq!((&blog["breaker"], &blog["latency_ms"]), (&json!("closed"), &Value::Null));
+        let far = &blog["instances"][1];
+        let expected = json!({
+            "name": "blog", "node_id": "alice.home", "node_address": "", "methods": [],
+            "last_seen": "1970-01-01T00:00:00Z", "is_local": false, "scope": "federated",
+            "expires_at": "1970-01-01T00:01:00Z", "origin": "main-c", "path": ["main-b", "main-c"],
+            "zone": "eu", "breaker": "open", "latency_ms": 1.5, "calls": 7, "failures": 5,
+        });
+        assert_eq!(*far, expected);
+    }
+}

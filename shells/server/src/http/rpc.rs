@@ -9,6 +9,7 @@ use crate::json_rpc::{
     Call, CallOptions, DiscoverInfo, Entry, Front, Parsed, Target, write_answer, write_discover,
     write_error,
 };
+use crate::metrics::{CallTimer, Outcome};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::{Either, Full};
@@ -131,8 +132,8 @@ enum Answered {
     Silent,
     /// The entry was no call.
     Invalid { id: Option<Bytes>, error: CallError },
-    /// The call ran, or the relay says why not.
-    Call { id: Bytes, answer: Result<Answer, CallError> },
+    /// The call ran, or the relay says why not. Calls to the node itself have no timer.
+    Call { id: Bytes, answer: Result<Answer, CallError>, timer: Option<CallTimer> },
 }
 
 impl Answered {
@@ -156,11 +157,14 @@ impl Answered {
         match self {
             Self::Silent => None,
             Self::Invalid { id, error } => {
+                shared.metrics.calls().count(Outcome::Failed(error.code));
                 write_error(out, id.as_deref(), &error);
                 Some(Some(error.code))
             }
-            Self::Call { id, answer } => {
-                Some(write_answer(out, &id, &answer, shared.node.id().as_str()))
+            Self::Call { id, answer, timer } => {
+                let failure = write_answer(out, &id, &answer, shared.node.id().as_str());
+                end(shared, timer, failure.map_or_else(|| Outcome::of(&answer), Outcome::Failed));
+                Some(failure)
             }
         }
     }
@@ -169,16 +173,19 @@ impl Answered {
 async fn run(shared: &Shared, entry: Entry) -> Answered {
     match entry {
         Entry::Call { id, call } => {
-            let answer = run_call(shared, call).await;
-            Answered::Call { id, answer }
+            let (answer, timer) = run_call(shared, call).await;
+            Answered::Call { id, answer, timer }
         }
         Entry::Notification(call) => {
-            if let Err(error) = run_call(shared, call).await {
+            let (answer, timer) = run_call(shared, call).await;
+            end(shared, timer, Outcome::of(&answer));
+            if let Err(error) = answer {
                 tracing::debug!(%error, "a notification failed");
             }
             Answered::Silent
         }
         Entry::Ignored(error) => {
+            shared.metrics.calls().count(Outcome::Failed(error.code));
             tracing::debug!(%error, "a notification could not run");
             Answered::Silent
         }
@@ -186,21 +193,31 @@ async fn run(shared: &Shared, entry: Entry) -> Answered {
     }
 }
 
-async fn run_call(shared: &Shared, call: Call) -> Result<Answer, CallError> {
+async fn run_call(shared: &Shared, call: Call) -> (Result<Answer, CallError>, Option<CallTimer>) {
     let Target::Service { node, service, method } = call.target else {
         let mut out = Vec::new();
         let version = env!("CARGO_PKG_VERSION");
         let info = DiscoverInfo { node: shared.node.id().as_str(), version };
         write_discover(&mut out, &info, &shared.node.registry());
-        return Ok(Answer::Result(Bytes::from(out)));
+        return (Ok(Answer::Result(Bytes::from(out))), None);
     };
+    let mut timer = shared.metrics.calls().begin(&service);
     let mut request = CallRequest::new(service, method, call.params);
     request.node = node;
     request.idempotent = call.options.is_idempotent;
     if let Some(timeout) = call.options.timeout {
         request.deadline = timeout;
     }
-    shared.node.call(request).await
+    let answer = shared.node.call(request).await;
+    timer.answered();
+    (answer, Some(timer))
+}
+
+fn end(shared: &Shared, timer: Option<CallTimer>, outcome: Outcome) {
+    match timer {
+        Some(timer) => timer.end(outcome),
+        None => shared.metrics.calls().count(outcome),
+    }
 }
 
 fn options(headers: &HeaderMap) -> Result<CallOptions, &'static str> {

@@ -126,13 +126,24 @@ fn endpoints(shared: &Shared) -> impl Iterator<Item = &'static Endpoint> + use<>
     let has_registry = shared.config.enable_registry;
     ENDPOINTS.iter().filter(move |(_, path, _)| match *path {
         "/ws/p2p" => is_main,
+        "/federation/registry" | "/federation/peers" => has_registry,
         path => has_registry || !path.starts_with("/registry"),
     })
 }
 
+/// The route that answers `path`, as metrics name it.
+pub(super) fn route_of(path: &str) -> &'static str {
+    let is_service = path.strip_prefix("/rpc/").is_some_and(|rest| !rest.is_empty());
+    let path = if is_service { "/rpc/{service}" } else { path };
+    let found = ENDPOINTS.iter().find(|(_, route, _)| *route == path);
+    found.map_or(OTHER_ROUTES, |(_, route, _)| *route)
+}
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-const ENDPOINTS: [Endpoint; 13] = [
+/// What metrics call everything else, so that paths of strangers never become labels.
+const OTHER_ROUTES: &str = "(other)";
+const ENDPOINTS: [Endpoint; 17] = [
     ("POST", "/rpc", "JSON-RPC 2.0: service.method, node.service.method, remote_call"),
     ("POST", "/rpc/{service}", "JSON-RPC 2.0 with plain method names"),
     ("GET", "/health", "the process is alive"),
@@ -144,6 +155,10 @@ const ENDPOINTS: [Endpoint; 13] = [
     ("GET", "/registry/health", "counts of services and peers"),
     ("POST", "/registry/peers/add", "dial a peer: {\"node_id\", \"address\"}"),
     ("DELETE", "/registry/peers/remove", "forget a peer: {\"node_id\"}"),
+    ("GET", "/federation/registry", "services here and behind other Mains, with the way there"),
+    ("GET", "/federation/peers", "other Mains, and how the links to them stand"),
+    ("GET", "/federation/health", "the federation in one look"),
+    ("GET", "/metrics", "numbers for Prometheus"),
     ("GET", "/ws/p2p", "links of other relays (WebSocket)"),
     ("GET", "/", "this page"),
 ];

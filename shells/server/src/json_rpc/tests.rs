@@ -1,5 +1,5 @@
 use super::*;
-use relay_tokio::{Answer, Executed, RegistryView, Retry, Scope, ServiceView};
+use relay_tokio::{Answer, Executed, RegistryView, Retry, ServiceView};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 
@@ -359,11 +359,8 @@ fn rpc_discover_lists_methods_with_their_nodes() {
     let view = |name: &str, node: &str, methods: &[&str]| ServiceView {
         name: name.into(),
         node: node.into(),
-        address: String::new(),
         methods: methods.iter().map(ToString::to_string).collect(),
-        scope: Scope::Attached,
-        last_seen: Duration::ZERO,
-        expires_in: None,
+        ..ServiceView::default()
     };
     let services = vec![
         view("blog", "n1", &["get"]),

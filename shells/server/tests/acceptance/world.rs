@@ -24,7 +24,11 @@ impl Main {
     }
 
     pub(crate) fn with(flags: &[&str]) -> Self {
-        let flags = [&["--server", "--node-id", "main-a"], flags].concat();
+        Self::named("main-a", flags)
+    }
+
+    pub(crate) fn named(id: &str, flags: &[&str]) -> Self {
+        let flags = [&["--server", "--node-id", id], flags].concat();
         let process = Process::relay(&flags);
         let lines = process.lines_until(" ready ");
         let address = lines.iter().find_map(|line| {
@@ -100,6 +104,16 @@ impl Main {
     pub(crate) fn relay_call(&self, arguments: &[&str]) -> Command {
         let url = format!("ws://{}", self.address);
         command(&[&["call", "--connect", &url, "--timeout", "30s"], arguments].concat())
+    }
+
+    /// What a tool that asks over HTTP prints, as in `relay peers`.
+    pub(crate) fn asked(&self, tool: &str, arguments: &[&str]) -> String {
+        let url = format!("http://{}", self.address);
+        let arguments = [&[tool, "--connect", &url], arguments].concat();
+        let output = command(&arguments).output().expect("runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).expect("UTF-8")
     }
 
     /// What `relay call` prints.

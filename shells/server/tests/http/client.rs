@@ -38,8 +38,16 @@ impl Server {
     }
 
     pub(crate) async fn of(role: Role, config: GatewayConfig) -> Self {
+        Self::all("main-a", role, config).await
+    }
+
+    pub(crate) async fn named(id: &str) -> Self {
+        Self::all(id, Role::Main, GatewayConfig::default()).await
+    }
+
+    async fn all(id: &str, role: Role, config: GatewayConfig) -> Self {
         let mut node = NodeConfig::new(role);
-        node.node_id = Some("main-a".to_owned());
+        node.node_id = Some(id.to_owned());
         let node = Node::start(node).unwrap();
         let calls = Arc::new(Calls::default());
         let seen = Arc::clone(&calls);

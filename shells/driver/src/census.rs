@@ -1,0 +1,77 @@
+//! How many there are of everything: what a scrape of metrics needs, counted without a copy.
+//!
+//! A registry may hold 100,000 services, and the node waits while it is looked at. So nothing here
+//! walks the registry: the cost grows with the number of links only.
+
+use crate::handlers::Handlers;
+use crate::view::{BreakerView, PeerStatus, Scope};
+use relay_core::{Node, Role, Stats};
+
+/// Counts of one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census {
+    /// Counters since the start.
+    pub stats: Stats,
+    /// Authenticated links to Mains, Homes and callers.
+    pub links: LinkCensus,
+    /// Addresses this node dials, in the order of [`PeerStatus::ALL`].
+    pub dials: [usize; 3],
+    /// Instances of services, in the order of [`Scope::ALL`].
+    pub services: [usize; 3],
+    /// Instances by the state of their breaker, in the order of [`BreakerView::ALL`].
+    pub breakers: [usize; 3],
+    /// Calls made here, served here or passing through.
+    pub calls_in_flight: u32,
+    /// The node is leaving.
+    pub is_draining: bool,
+}
+
+/// Authenticated links by the role of the peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LinkCensus {
+    /// Links to Mains.
+    pub mains: usize,
+    /// Links to Homes.
+    pub homes: usize,
+    /// Links to callers.
+    pub callers: usize,
+}
+
+pub(crate) fn census(node: &Node, handlers: &Handlers, is_draining: bool) -> Census {
+    let control = node.control();
+    let mut links = LinkCensus::default();
+    let mut attached = 0;
+    for (_, linked) in control.links() {
+        match linked.peer.role {
+            Role::Main => links.mains += 1,
+            Role::Home => {
+                links.homes += 1;
+                attached += linked.services.len();
+            }
+            Role::Caller => links.callers += 1,
+        }
+    }
+    let mut dials = [0; 3];
+    for (_, dial) in control.dials() {
+        dials[PeerStatus::of(dial.state) as usize] += 1;
+    }
+    let mut services = [0; 3];
+    services[Scope::Node as usize] = handlers.len();
+    services[Scope::Attached as usize] = attached;
+    services[Scope::Federated as usize] = control.federation().len() as usize;
+    let all: usize = services.iter().sum();
+    let (open, half_open) = node.shut_out();
+    let mut breakers = [0; 3];
+    breakers[BreakerView::Closed as usize] = all.saturating_sub(open + half_open);
+    breakers[BreakerView::Open as usize] = open;
+    breakers[BreakerView::HalfOpen as usize] = half_open;
+    Census {
+        stats: node.stats(),
+        links,
+        dials,
+        services,
+        breakers,
+        calls_in_flight: node.calls_in_flight(),
+        is_draining,
+    }
+}

@@ -1,0 +1,210 @@
+//! What the node knows of itself, asked for at each scrape.
+
+use super::CallMetrics;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+use relay_tokio::{BreakerView, Census, Node, PeerStatus, Role, Scope, Stats};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[derive(Debug)]
+pub(super) struct NodeCollector {
+    node: Node,
+    calls: Arc<CallMetrics>,
+    started_at: Instant,
+}
+
+impl NodeCollector {
+    pub(super) const fn new(node: Node, calls: Arc<CallMetrics>, started_at: Instant) -> Self {
+        Self { node, calls, started_at }
+    }
+}
+
+impl Collector for NodeCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let census = self.node.census();
+        build(&mut encoder, &self.node)?;
+        let help = "Time since this node started";
+        seconds(&mut encoder, "uptime", help, self.started_at.elapsed())?;
+        let help = "Time since a call last began or ended at a gateway";
+        seconds(&mut encoder, "gateway_idle", help, self.calls.idle())?;
+        gauges(&mut encoder, &census)?;
+        counters(&mut encoder, census.stats)
+    }
+}
+
+fn build(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result {
+    let labels = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("node_id", node.id().as_str()),
+        ("node_type", node.role().name()),
+    ];
+    let help = "What runs here; always 1";
+    let mut metric = describe(encoder, "build", help, None, MetricType::Info)?;
+    metric.encode_info(&labels)
+}
+
+fn gauges(encoder: &mut DescriptorEncoder<'_>, census: &Census) -> fmt::Result {
+    let alone = |value: usize| [(&[] as &[(&str, &str)], value)];
+    gauge(
+        encoder,
+        "draining",
+        "1 while this node is leaving and takes no new calls, else 0",
+        &alone(usize::from(census.is_draining)),
+    )?;
+    gauge(
+        encoder,
+        "calls_in_flight",
+        "Calls that wait for an answer: made here, served here or passing through",
+        &alone(census.calls_in_flight as usize),
+    )?;
+    let links = census.links;
+    gauge(
+        encoder,
+        "links",
+        "Authenticated links, by the role of the other side",
+        &[
+            (&[("role", Role::Main.name())], links.mains),
+            (&[("role", Role::Home.name())], links.homes),
+            (&[("role", Role::Caller.name())], links.callers),
+        ],
+    )?;
+    let labelled = |name, values: [&'static str; 3], counts: [usize; 3]| {
+        [0, 1, 2].map(|at| ([(name, values[at])], counts[at]))
+    };
+    let dials = labelled("state", PeerStatus::ALL.map(PeerStatus::name), census.dials);
+    let help = "Nodes that this node dials, by how the link to them stands";
+    gauge(encoder, "dials", help, &dials.each_ref().map(|(labels, count)| (&labels[..], *count)))?;
+    let services = labelled("scope", Scope::ALL.map(Scope::name), census.services);
+    let help = "Instances of services in the registry, by where they are";
+    let services = services.each_ref().map(|(labels, count)| (&labels[..], *count));
+    gauge(encoder, "services", help, &services)?;
+    let breakers = labelled("state", BreakerView::ALL.map(BreakerView::name), census.breakers);
+    let help = "Instances of services, by the state of their circuit breaker";
+    let breakers = breakers.each_ref().map(|(labels, count)| (&labels[..], *count));
+    gauge(encoder, "breakers", help, &breakers)
+}
+
+/// The pattern names every field, so that a new counter of the core cannot be forgotten here.
+fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
+    let Stats {
+        frames_in,
+        bytes_in,
+        frames_out,
+        bytes_out,
+        calls_forwarded,
+        calls_answered,
+        calls_failed,
+        calls_cancelled,
+        calls_retried,
+        answers_late,
+        answers_stray,
+        extensions_ignored,
+        links_opened,
+        links_closed,
+        links_refused,
+    } = stats;
+    let both = |incoming, outgoing| [("in", incoming), ("out", outgoing)];
+    let help = "Frames taken off links and handed to links";
+    directions(encoder, "link_frames", help, None, both(frames_in, frames_out))?;
+    let help = "Bytes of the frames taken off links and handed to links";
+    directions(encoder, "link", help, Some(&Unit::Bytes), both(bytes_in, bytes_out))?;
+    for (name, help, value) in [
+        (
+            "calls_forwarded",
+            "Calls passed on to a link or to a service of this node",
+            calls_forwarded,
+        ),
+        (
+            "calls_answered",
+            "Calls answered by their service, with a result or an error of its own",
+            calls_answered,
+        ),
+        (
+            "calls_failed",
+            "Calls answered with an error of a relay, this one or one behind it",
+            calls_failed,
+        ),
+        (
+            "calls_cancelled",
+            "Calls that ended because the caller cancelled or vanished",
+            calls_cancelled,
+        ),
+        (
+            "calls_retried",
+            "Calls sent to another instance after the first one did not run them",
+            calls_retried,
+        ),
+        ("answers_late", "Answers that came after their call had ended", answers_late),
+        ("answers_stray", "Answers to nothing that was asked", answers_stray),
+        ("extensions_ignored", "Extension frames ignored", extensions_ignored),
+        ("links_opened", "Links authenticated", links_opened),
+        ("links_closed", "Links ended, authenticated or not", links_closed),
+        (
+            "links_refused",
+            "Connections refused because a bound of links was reached",
+            links_refused,
+        ),
+    ] {
+        let metric = describe(encoder, name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(metric)?;
+    }
+    Ok(())
+}
+
+fn seconds(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    time: Duration,
+) -> fmt::Result {
+    let metric = describe(encoder, name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
+    ConstGauge::new(time.as_secs_f64()).encode(metric)
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: &[(&[(&str, &str)], usize)],
+) -> fmt::Result {
+    let mut metric = describe(encoder, name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        if labels.is_empty() {
+            metric.encode_gauge(value)?;
+        } else {
+            metric.encode_family(labels)?.encode_gauge(value)?;
+        }
+    }
+    Ok(())
+}
+
+fn directions(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    values: [(&str, u64); 2],
+) -> fmt::Result {
+    let mut metric = describe(encoder, name, help, unit, MetricType::Counter)?;
+    for (direction, value) in values {
+        ConstCounter::new(value).encode(metric.encode_family(&[("direction", direction)])?)?;
+    }
+    Ok(())
+}
+
+/// As metrics of a registry are: the help is a sentence.
+fn describe<'a>(
+    encoder: &'a mut DescriptorEncoder<'_>,
+    name: &'a str,
+    help: &str,
+    unit: Option<&'a Unit>,
+    of: MetricType,
+) -> Result<MetricEncoder<'a>, fmt::Error> {
+    encoder.encode_descriptor(name, &format!("{help}."), unit, of)
+}

@@ -1,0 +1,142 @@
+//! `/federation…`: Mains that are linked, Mains that are not, and what can be called.
+
+use crate::client::{Server, post};
+use relay_server::http::GatewayConfig;
+use serde_json::{Value, json};
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn c15_m20_the_registry_tells_origin_and_path() {
+    let server = Server::start().await;
+    let registry = server.get("/federation/registry").await.json();
+    assert_eq!(keys(&registry), ["node_address", "node_id", "peers", "servers", "timestamp"]);
+    let demo = &registry["servers"]["demo"];
+    for (key, value) in [
+        ("name", json!("demo")),
+        ("scope", json!("node")),
+        ("is_local", json!(true)),
+        ("origin", json!("main-a")),
+        ("path", json!([])),
+        ("breaker", json!("closed")),
+        ("latency_ms", Value::Null),
+    ] {
+        assert_eq!(demo[key], value, "{key}");
+    }
+    let plain = server.get("/registry").await.json();
+    assert_eq!(plain["servers"]["demo"]["origin"], Value::Null, "only the federation tells");
+}
+
+#[tokio::test]
+async fn c16_c17_peers_that_are_up_and_down() {
+    let (server, other) = (Server::start().await, Server::named("main-b").await);
+    let health = server.get("/federation/health").await.json();
+    let expected = [
+        "average_latency",
+        "average_latency_ms",
+        "connected_homes",
+        "connected_peers",
+        "failed_services",
+        "status",
+        "total_services",
+    ];
+    assert_eq!(keys(&health), expected);
+    assert_eq!(
+        (&health["status"], &health["total_services"], &health["average_latency"]),
+        (&json!("healthy"), &json!(1), &json!("0ms"))
+    );
+    let add = format!(r#"{{"node_id": "main-b", "address": "{}"}}"#, other.address);
+    assert_eq!(server.request(&post("/registry/peers/add", "", &add)).await.status, 200);
+    let peers =
+        until(&server, "/federation/peers", |peers| peers["peers"][0]["status"] == "connected")
+            .await;
+    assert_eq!(keys(&peers), ["node_address", "node_id", "peers", "timestamp"]);
+    let peer = &peers["peers"][0];
+    let expected = [
+        "address",
+        "is_draining",
+        "is_healthy",
+        "last_seen",
+        "latency_ms",
+        "node_id",
+        "services",
+        "status",
+    ];
+    assert_eq!(keys(peer), expected);
+    assert_eq!((&peer["node_id"], &peer["is_healthy"]), (&json!("main-b"), &json!(true)));
+    assert!(peer["address"].as_str().unwrap().contains(&other.address.to_string()));
+    assert!(peer["last_seen"].as_str().unwrap().ends_with('Z'));
+    let health = server.get("/federation/health").await.json();
+    assert_eq!((&health["status"], &health["connected_peers"]), (&json!("healthy"), &json!(1)));
+    // The other side did not dial, and sees the link all the same.
+    let seen =
+        until(&other, "/federation/peers", |peers| peers["peers"][0]["node_id"] == "main-a").await;
+    assert_eq!((&seen["peers"][0]["address"], &seen["peers"][1]), (&json!(""), &Value::Null));
+
+    // Nobody may listen on port 1 without privileges, and nobody does.
+    let add = r#"{"address": "127.0.0.1:1"}"#;
+    server.request(&post("/registry/peers/add", "", add)).await;
+    let peers = until(&server, "/federation/peers", |peers| {
+        let peers = peers["peers"].as_array().unwrap();
+        peers.iter().any(|peer| peer["status"] == "waiting")
+    })
+    .await;
+    let down = peers["peers"].as_array().unwrap().iter().find(|peer| peer["status"] == "waiting");
+    let down = down.unwrap();
+    assert_eq!(
+        (&down["node_id"], &down["is_healthy"], &down["last_seen"]),
+        (&Value::Null, &json!(false), &Value::Null)
+    );
+    let health = server.get("/federation/health").await.json();
+    assert_eq!((&health["status"], &health["connected_peers"]), (&json!("degraded"), &json!(1)));
+    let text = server.get("/metrics").await.body;
+    for sample in ["relay_dials{state=\"connected\"} 1\n", "relay_links{role=\"main\"} 1\n"] {
+        assert!(text.contains(sample), "{sample}{text}");
+    }
+    server.gateway.drain();
+    assert_eq!(server.get("/federation/health").await.json()["status"], "draining");
+}
+
+#[tokio::test]
+async fn m18_the_average_latency_is_measured() {
+    let server = Server::start().await;
+    server.rpc(r#"{"jsonrpc":"2.0","id":1,"method":"demo.slow"}"#).await;
+    let health = server.get("/federation/health").await.json();
+    let millis = health["average_latency_ms"].as_f64().unwrap();
+    assert!(millis >= 300.0, "the method sleeps that long: {health}");
+    assert_eq!(health["average_latency"], format!("{millis:.0}ms"));
+}
+
+#[tokio::test]
+async fn without_a_registry_names_are_not_told() {
+    let config = GatewayConfig { enable_registry: false, ..GatewayConfig::default() };
+    let server = Server::with(config).await;
+    for path in ["/federation/registry", "/federation/peers"] {
+        let response = server.get(path).await;
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (404, r#"{"error":"Registry Not Available"}"#),
+            "{path}"
+        );
+    }
+    assert_eq!(server.get("/federation/health").await.status, 200, "counts name nobody");
+    assert_eq!(server.get("/metrics").await.status, 200);
+    let index = server.get("/").await.body;
+    assert!(!index.contains("/federation/registry") && index.contains("/federation/health"));
+}
+
+async fn until(server: &Server, path: &str, done: impl Fn(&Value) -> bool) -> Value {
+    let looking = async {
+        loop {
+            let answer = server.get(path).await.json();
+            if done(&answer) {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let looked = tokio::time::timeout(std::time::Duration::from_secs(60), looking).await;
+    looked.unwrap_or_else(|_| panic!("{path} never says so"))
+}
