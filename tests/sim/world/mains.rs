@@ -113,8 +113,11 @@ impl World {
     pub(super) fn end_of(&mut self, at: usize, life: u32, drained: bool) {
         let local = self.local(at);
         let host = &mut self.hosts[at];
-        if host.life != life || host.condition.asleep_until > self.now {
+        if host.life != life {
             return;
+        }
+        if host.condition.asleep_until > self.now {
+            return host.deferred.push(Event::Ends { host: at as u16, life, drained });
         }
         let Some(node) = &mut host.node else { return };
         if !drained {

@@ -53,6 +53,10 @@ impl World {
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
         if let Some(uid) = uid {
             let record = &mut self.checker.calls[uid as usize];
+            // Sent elsewhere after another Main had failed: it is on no way across Mains any more.
+            if !to_main && record.crossed.last().is_some_and(|last| usize::from(*last) != at) {
+                record.crossed.clear();
+            }
             record.server = Some(server as u16);
             record.hostile |= hostile;
         }
