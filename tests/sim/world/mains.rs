@@ -95,6 +95,7 @@ impl World {
 
     /// A Main is going to end: it says so first.
     pub(super) fn leave(&mut self, at: usize, lasts: Span) {
+        let lasts = lasts.min(LEAVE_MAX);
         let local = self.local(at);
         let host = &mut self.hosts[at];
         if host.role != Role::Main || host.condition.asleep_until > self.now {
@@ -161,6 +162,8 @@ impl Topology {
     }
 }
 
+/// Nobody who leaves refuses new links for longer.
+const LEAVE_MAX: Span = Span::seconds(5);
 /// Calls in flight have so long to end.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 const RESTART_AFTER: Duration = Duration::from_secs(1);
