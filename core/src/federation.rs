@@ -211,6 +211,11 @@ impl Federation {
                 self.up(link, &offer, learned, limits.services_per_peer_max, now, slots)
             }
             Record::Down { epoch, seq, .. } => {
+                let told = self.peers.get(&link).is_some_and(|told| told.offers.contains(&offer));
+                if !told && offer.origin != *peer {
+                    // It is not for this peer to say; believed, it could end every other Main.
+                    return (offer, Change::None);
+                }
                 self.remove(link, &offer, slots);
                 match self.marks.hear(&offer, (*epoch, *seq), true, now) {
                     Word::Old => {}
