@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use relay_core::frame::{Frame, Kind};
 use relay_core::handshake::Dialler;
-use relay_core::message::ControlMessage;
+use relay_core::message::{ControlMessage, Record, Texts, records};
 use relay_core::{
     Call, Config, Delivery, ErrorCode, Executed, Identity, Instant, LinkId, Node, Outbox, Output,
     Reply, Side,
@@ -158,6 +158,25 @@ fn a_main_announces_what_the_vectors_say() {
     let sent = wire.act(|node, _, now, out| node.leave(now, out));
     assert_eq!(sent, [vectors.get("control/leaving"), vectors.get("control/leaving")]);
     assert_eq!(wire.closed, 0);
+}
+
+/// A Home refreshes a short lease more often than Mains confirm anything to each other, so what is
+/// announced has to stand until the digest after the next.
+#[test]
+fn a_short_lease_is_announced_for_two_digests() {
+    let mut wire = Wire::open();
+    wire.now = wire.now.after(Duration::from_secs(1));
+    let register =
+        ControlMessage::Register { service: "blog", methods: Texts::default(), ttl_ms: 5_000 };
+    wire.receive(&frame(Kind::Control, 0, 0, &envelope(&register, b"")));
+    let (config, identity) = ours::other_main();
+    wire.connect();
+    let hello = wire.shake_hands(&config, &identity).remove(0);
+    let announced = wire.receive(&hello).remove(0);
+    let message = ControlMessage::decode(&announced[14..announced.len() - 4]).expect("legal");
+    let ControlMessage::Announce { page } = message else { panic!("{message:?}") };
+    let Some(Record::Up { ttl_ms, .. }) = records(page).next() else { panic!("nothing is up") };
+    assert_eq!(ttl_ms, 60_000, "the health interval is 30 s");
 }
 
 #[test]

@@ -308,7 +308,8 @@ impl Control {
             key: stand.key,
             methods: Texts::pack(stand.methods.iter(), &mut packed),
             labels: Texts(&stand.labels),
-            ttl_ms: millis(stand.left),
+            // Until it is confirmed by a digest, however short the lease is: its end is announced.
+            ttl_ms: millis(stand.left.max(self.config.limits.health_interval * 2)),
             path: Texts::pack(stand.path.iter(), &mut way),
         });
         peer.sum = peer.sum.wrapping_sub(known.unwrap_or_default()).wrapping_add(hash);
