@@ -160,6 +160,25 @@ fn a_main_announces_what_the_vectors_say() {
     assert_eq!(wire.closed, 0);
 }
 
+/// Were it believed, there would be no life after this one that anybody listens to.
+#[test]
+fn a_life_far_ahead_of_every_clock_is_not_believed() {
+    for epoch_seen in [u64::MAX, u64::MAX - 1, 1 << 60] {
+        let mut wire = Wire::open();
+        wire.now = wire.now.after(Duration::from_secs(1));
+        wire.receive(Vectors::load().get("control/register"));
+        let (config, identity) = ours::other_main();
+        wire.connect();
+        wire.shake_hands(&config, &identity);
+        let hello = envelope(&ControlMessage::Hello { epoch_seen }, b"");
+        let announced = wire.receive(&frame(Kind::Control, 0, 0, &hello)).remove(0);
+        let message = ControlMessage::decode(&announced[14..announced.len() - 4]).expect("legal");
+        let ControlMessage::Announce { page } = message else { panic!("{message:?}") };
+        let Some(Record::Up { epoch, .. }) = records(page).next() else { panic!("nothing is up") };
+        assert_eq!(epoch >> 20, UNIX_SECONDS, "{epoch_seen:#x}");
+    }
+}
+
 /// A Home refreshes a short lease more often than Mains confirm anything to each other, so what is
 /// announced has to stand until the digest after the next.
 #[test]
