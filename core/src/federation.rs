@@ -87,7 +87,7 @@ pub(crate) enum Change {
     None,
     /// Where calls may go.
     Routes,
-    /// Nothing: the peer announces more than it may.
+    /// Nothing: the peer announces more than it may, for the first time on this link.
     OverQuota,
     /// The peer says what no Main says.
     Broken,
@@ -244,8 +244,8 @@ impl Federation {
         self.remove(link, offer, slots);
         let Some(told) = self.peers.get_mut(&link) else { return Change::None };
         if told.count >= offers_max {
-            told.is_over = true;
-            return Change::OverQuota;
+            let is_first = !core::mem::replace(&mut told.is_over, true);
+            return if is_first { Change::OverQuota } else { Change::None };
         }
         if learned.usable {
             match self.marks.hear(offer, (learned.epoch, learned.seq), false, now) {
