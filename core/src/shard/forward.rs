@@ -234,8 +234,7 @@ impl Shard {
     #[cold]
     fn next_main(&self, path: Texts<'_>) -> Result<Option<LinkId>, CallError> {
         let mains: Vec<&str> = path.iter().flatten().collect();
-        let own = self.identity.node().as_str();
-        let place = mains.iter().position(|main| *main == own);
+        let place = mains.iter().position(|main| *main == self.identity.node().as_str());
         if !is_simple(&mains) && !cfg!(mutant = "loops_allowed") {
             return Err(self.error(ErrorCode::Loop, "the path names a Main twice"));
         }
@@ -295,8 +294,7 @@ impl Shard {
         frame: &Frame,
         from: LinkId,
     ) -> Result<u8, CallError> {
-        let crossed = envelope.ttl.checked_sub(frame.ttl());
-        let Some(forwards) = crossed else {
+        let Some(forwards) = envelope.ttl.checked_sub(frame.ttl()) else {
             return Err(self.error(ErrorCode::BadRequest, "the TTL grew on the way"));
         };
         Ok(forwards.saturating_add(1 + u8::from(self.links.is_network(from))))
