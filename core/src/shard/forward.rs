@@ -157,10 +157,11 @@ impl Shard {
             return Err(self.error(ErrorCode::BadRequest, "only a Main names a path"));
         }
         // At a Home every path is at its end.
-        if from_main && !envelope.path.is_empty() {
-            if let Some(link) = self.next_main(envelope.path)? {
-                return Ok(Target::fixed(link));
-            }
+        if from_main
+            && !envelope.path.is_empty()
+            && let Some(link) = self.next_main(envelope.path)?
+        {
+            return Ok(Target::fixed(link));
         }
         let routes = Arc::clone(&self.routes);
         let mut why = NoInstance::Unknown;
@@ -196,7 +197,7 @@ impl Shard {
         now: Instant,
     ) -> Result<Target, NoInstance> {
         let all = route.near.len() + far.len();
-        let first = route.near.first().or(far.first()).map_or(Slot::NONE, |first| first.slot);
+        let first = route.near.iter().chain(far).next().map_or(Slot::NONE, |first| first.slot);
         let turn = match self.instances.entry(first).filter(|_| all > 1) {
             Some(state) => {
                 state.turn = state.turn.wrapping_add(1);

@@ -38,7 +38,8 @@ impl World {
         };
         let (service, paved) = (envelope.service.to_owned(), !envelope.path.is_empty());
         // Who follows a path looks at nothing else.
-        if !stands && !(to_main && paved) {
+        let looked_up = !(to_main && paved);
+        if looked_up && !stands {
             self.suspects.push((service.clone(), server, uid));
         }
         let own = self.hosts[at].name.as_str();
