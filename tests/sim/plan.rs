@@ -55,6 +55,8 @@ pub enum Federation {
     Mesh,
     /// Each to the next one; calls cross as many as there are (`--mode p2p`).
     Chain,
+    /// Each to each other one, and calls cross several of them where they must.
+    Web,
 }
 
 /// How bytes travel.

@@ -79,7 +79,6 @@ impl Control {
                 Role::Main | Role::Caller => None,
             };
             let other = holder.is_some_and(|mark| mark != key_mark(&peer.key));
-            let other = other && !cfg!(mutant = "name_taken_twice");
             return if other { Meeting::Refused(ErrorCode::NameConflict) } else { Meeting::First };
         };
         if linked.peer.key != peer.key {

@@ -236,7 +236,7 @@ impl Shard {
     fn next_main(&self, path: Texts<'_>) -> Result<Option<LinkId>, CallError> {
         let mains: Vec<&str> = path.iter().flatten().collect();
         let place = mains.iter().position(|main| *main == self.identity.node().as_str());
-        if !is_simple(&mains) && !cfg!(mutant = "loops_allowed") {
+        if !is_simple(&mains) {
             return Err(self.error(ErrorCode::Loop, "the path names a Main twice"));
         }
         let Some(place) = place else {
@@ -485,7 +485,7 @@ impl Shard {
             return Err(self.error(ErrorCode::Overloaded, text));
         }
         let forwarded = self.links.is_network(from) && plan.attempts == 1;
-        let is_spent = (forwarded && frame.ttl() == 0) && !cfg!(mutant = "ttl_unchecked");
+        let is_spent = forwarded && frame.ttl() == 0;
         if (plan.hops > limits.hops_max || is_spent) && !plan.target.link.is_local() {
             let limit = u64::from(limits.hops_max);
             return Err(self.error(ErrorCode::HopLimit, "").with_limit(limit));
