@@ -5,7 +5,9 @@ mod args;
 mod failure;
 mod single_dash;
 
-pub use args::{CallArgs, Cli, Command, DemoArgs, RunArgs, ServicesArgs, SimArgs};
+pub use args::{
+    CallArgs, Cli, Command, DemoArgs, RequestArgs, RunArgs, ServicesArgs, SimArgs, TraceArgs,
+};
 pub use failure::Failure;
 pub(crate) use failure::one_line;
 pub use single_dash::with_two_dashes;
@@ -61,6 +63,7 @@ fn dispatch(parsed: Parsed) -> Result<ExitCode, Failure> {
         None => commands::run::execute(&cli.run),
         Some(Command::Demo(args)) => commands::demo::execute(&args),
         Some(Command::Call(args)) => commands::call::execute(&args),
+        Some(Command::Trace(args)) => commands::call::execute_trace(&args),
         Some(Command::Services(args)) => commands::services::execute(&args),
         Some(Command::Sim(args)) => commands::sim::execute(&args),
         Some(Command::Completions { shell }) => print(&completions(shell)),
@@ -115,7 +118,7 @@ mod tests {
     fn a_program_stands_beside_the_subcommands() {
         let args = run_args("relay blog.rhai -connect ws://localhost:8080");
         assert_eq!(args.program.as_deref(), Some(std::path::Path::new("blog.rhai")));
-        assert_eq!(args.connect.as_deref(), Some("ws://localhost:8080"));
+        assert_eq!(args.connect, ["ws://localhost:8080"]);
         let args = run_args("relay -server -node-type main -port 8080 demo.rhai");
         assert_eq!(args.program.as_deref(), Some(std::path::Path::new("demo.rhai")));
         assert!(args.server);
@@ -147,7 +150,7 @@ mod tests {
         ] {
             match parsed(line) {
                 Ok(Parsed::Run(cli)) => match cli.command {
-                    Some(Command::Call(args)) => assert_eq!(args.params, params, "{line}"),
+                    Some(Command::Call(args)) => assert_eq!(args.request.params, params, "{line}"),
                     other => panic!("{line}: {other:?}"),
                 },
                 other => panic!("{line}: {other:?}"),

@@ -8,3 +8,4 @@ pub mod hosts;
 pub mod http;
 pub mod json_rpc;
 pub mod log;
+mod trace_context;

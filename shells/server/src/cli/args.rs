@@ -29,6 +29,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Call a method of a service and print its result
     Call(CallArgs),
+    /// Call a method of a service and print the way of the call instead of its result
+    Trace(TraceArgs),
     /// List the services that a node knows
     Services(ServicesArgs),
     /// Simulate a topology with its traffic and faults, and judge every call
@@ -49,9 +51,10 @@ pub struct RunArgs {
     /// Be a Main: listen for Homes, peers and callers
     #[arg(long)]
     pub server: bool,
-    /// Be a Home: dial this Main (ws://HOST:PORT, tcp://HOST:PORT)
-    #[arg(long, value_name = "URL")]
-    pub connect: Option<String>,
+    /// Be a Home: dial this Main (ws://HOST:PORT, tcp://HOST:PORT), or the first of several that
+    /// answers (a list, can be repeated)
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub connect: Vec<String>,
     /// Other Mains to federate with
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub peers: Vec<String>,
@@ -82,6 +85,17 @@ pub struct RunArgs {
     /// main or home; otherwise detected from --server and --connect
     #[arg(long, value_name = "main|home")]
     pub node_type: Option<String>,
+    /// How far messages go: hub (Home, Main, Main, Home) or p2p (chains of Mains, as far as the
+    /// TTL reaches) [default: hub]
+    #[arg(long, value_name = "hub|p2p")]
+    pub mode: Option<String>,
+    /// Which of several instances gets a call: p2c, round-robin, least-connections or random
+    /// [default: p2c]
+    #[arg(long, value_name = "HOW")]
+    pub balance: Option<String>,
+    /// Where this node is; instances in the same zone come first
+    #[arg(long, value_name = "NAME")]
+    pub zone: Option<String>,
     /// Name of the federation; only nodes of the same one connect [default: default]
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
@@ -121,15 +135,41 @@ pub struct RunArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = CALL_EXAMPLES)]
 pub struct CallArgs {
+    /// What to call.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// Print the result byte for byte, even on a terminal
+    #[arg(long)]
+    pub raw: bool,
+    /// Print the way of the call, with the time of each hop, behind the result (to stderr)
+    #[arg(long)]
+    pub trace: bool,
+}
+
+/// The flags of `relay trace`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = TRACE_EXAMPLES)]
+pub struct TraceArgs {
+    /// What to call.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One call, as the command line describes it.
+#[derive(Args, Clone, Debug)]
+pub struct RequestArgs {
     /// The method, as SERVICE.METHOD or NODE.SERVICE.METHOD
     #[arg(value_name = "SERVICE.METHOD")]
     pub target: String,
     /// Parameters: a JSON object or array, key=value pairs, or - to read JSON from the input
     #[arg(allow_negative_numbers = true)]
     pub params: Vec<String>,
-    /// The Main to ask
-    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080")]
-    pub connect: String,
+    /// The Main to ask, or the first of several that answers (a list, can be repeated)
+    #[arg(long, value_name = "URL", value_delimiter = ',', default_value = "ws://127.0.0.1:8080")]
+    pub connect: Vec<String>,
     /// The node to call, as ID or ID@MAIN; otherwise the Main picks an instance
     #[arg(long, value_name = "ID")]
     pub node: Option<String>,
@@ -139,9 +179,12 @@ pub struct CallArgs {
     /// Calling twice does no harm: the Main may try another instance
     #[arg(long)]
     pub idempotent: bool,
-    /// Print the result byte for byte, even on a terminal
-    #[arg(long)]
-    pub raw: bool,
+    /// How much the call matters where there is no room for all: low, normal or high
+    #[arg(long, value_name = "P", default_value = "normal")]
+    pub priority: String,
+    /// Send a header along to the service, as in traceparent=00-… (can be repeated)
+    #[arg(long, value_name = "K=V")]
+    pub header: Vec<String>,
     /// Name of the federation
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub cluster: String,
@@ -235,6 +278,7 @@ Examples:
   relay --server                                      a Main on 127.0.0.1:8080
   relay blog.rhai --connect ws://localhost:8080       a Home that offers a program
   relay --connect ws://localhost:8080 --service blog=http://127.0.0.1:9000/rpc
+  relay blog.rhai --connect ws://a.example.com:8080,ws://b.example.com:8080
   relay --server --node-id relay-b --port 8081 --peers ws://localhost:8080
   relay call blog.get_posts                           call it from anywhere
 
@@ -248,9 +292,19 @@ Examples:
   relay call echo.echo '{\"text\":\"hello\"}'
   relay call --connect ws://relay.example.com:8080 --timeout 10s blog.get_posts
   relay call alice.home.counter.get
+  relay call --node bob.home@relay-b.com --trace blog.get_posts
+  relay call --connect ws://a.example.com:8080,ws://b.example.com:8080 blog.get_posts
   echo '[1,2]' | relay call echo.echo -
 
 Exit code 0: the result is on the standard output. 1: the call failed. 2: wrong command line.";
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  relay trace blog.get_posts
+  relay trace --json --node bob.home counter.increment by=5
+
+The call runs as any other one. Exit code 0: it was answered. 1: it failed; what is known of its way
+is printed all the same. 2: wrong command line.";
 
 const SERVICES_EXAMPLES: &str = "\
 Examples:
