@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 
 /// "Request trace shows the full path and timing across hops".
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_across_two_mains_tells_its_way() {
     let world = Pair::start().await;
     let response = world.a.rpc(&call("up.echo", "7", "[ 1,2 ]")).await;
@@ -44,7 +44,7 @@ async fn a_call_across_two_mains_tells_its_way() {
 }
 
 /// "node@main": the Main that is named is the one that the node has to be attached to.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_node_is_looked_for_at_the_main_that_is_named() {
     let world = Pair::start().await;
     let remote = |node: &str| {
@@ -65,7 +65,7 @@ async fn a_node_is_looked_for_at_the_main_that_is_named() {
 }
 
 /// W3C Trace Context passes through both Mains and the Home.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn trace_context_reaches_the_upstream() {
     let world = Pair::start().await;
     let headers = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\
@@ -81,7 +81,7 @@ async fn trace_context_reaches_the_upstream() {
 }
 
 /// Round robin by the rules of one service; an instance that stops gets no more calls.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn instances_get_their_turns() {
     let rules = "[balancing.services.counter]\nbalance = \"round-robin\"\n";
     let settings = Settings::new("turns", rules);
@@ -106,7 +106,7 @@ async fn instances_get_their_turns() {
 }
 
 /// "5 failures open it": five calls find an upstream that is down, the others are told at once.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_breaker_of_a_dead_upstream_opens() {
     let rules = "[balancing.services.fragile]\nbreaker_failures = 2\nbreaker_open = \"10m\"\n";
     let settings = Settings::new("breaker", rules);
