@@ -11,7 +11,8 @@ use relay_tokio::{Answer, CallError, ErrorCode, Retry};
 /// Writes the response to a call. Says why the relay failed it, if the relay did.
 ///
 /// The way of a traced call stands beside the result or the error of the service, which stay as
-/// they came, and inside `error.data` of an error of the relay's own. `node` is this node; it is named where an answer of another node is refused.
+/// they came, and inside `error.data` of an error of the relay's own. `node` is this node; it is
+/// named where an answer of another node is refused.
 pub fn write_answer(
     out: &mut Vec<u8>,
     id: &[u8],
