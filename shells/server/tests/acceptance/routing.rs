@@ -36,6 +36,11 @@ async fn a_call_across_two_mains_tells_its_way() {
         .map(|node| tree.find(node).unwrap_or_else(|| panic!("no {node}: {tree}")))
         .to_vec();
     assert!(places.is_sorted(), "{tree}");
+    // The first Main that answers is asked.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mains = format!("ws://{nobody},{}", world.a.url());
+    let output = command(&["call", "--connect", &mains, "up.echo", "[2]"]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "[2]\n");
     let json =
         command(&["trace", "--connect", &world.a.url(), "--json", "up.echo", "[1]"]).output();
     let json: Value = serde_json::from_slice(&json.unwrap().stdout).unwrap();
@@ -136,6 +141,26 @@ async fn the_breaker_of_a_dead_upstream_opens() {
         assert_eq!(codes, expected, "{service}");
     }
     main.process.lines_until("breaker=\"open\"");
+}
+
+/// "Multi-step routing over intermediate nodes": three Mains in a row, of which the first one does
+/// not know the last one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_mode_p2p_reaches_over_chains_of_mains() {
+    let flags = ["--port", "0", "--mode", "p2p"];
+    let c = Main::named("relay-c", &flags);
+    let b = Main::named("relay-b", &[&flags[..], &["--peers", &c.url()]].concat());
+    let a = Main::named("relay-a", &[&flags[..], &["--peers", &b.url()]].concat());
+    let _home = c.home("bob.home", &["--service=echo=demo:echo"], &["echo"]).await;
+    let body = call("bob.home@relay-c.echo.echo", "1", "[1]");
+    let mut traced = Value::Null;
+    until("the first Main knows the way", async || {
+        traced = a.rpc_with("Relay-Trace: 1\r\n", &body).await;
+        traced.get("result").is_some()
+    })
+    .await;
+    let path = json!(["relay-a", "relay-b", "relay-c", "bob.home"]);
+    assert_eq!(traced["trace"]["path"], path, "{traced}");
 }
 
 /// Two Mains that know each other, and what is attached to the second one.
