@@ -155,7 +155,7 @@ impl Shard {
             if let Some(link) = self.next_main(envelope.path)? {
                 return Ok(Target::fixed(link));
             }
-        } else if !envelope.path.is_empty() {
+        } else if !envelope.path.is_empty() && self.is_main() {
             // Only Mains know ways; whoever else names one wants to go where he may not.
             return Err(self.error(ErrorCode::BadRequest, "only a Main names a path"));
         }
