@@ -150,14 +150,17 @@ impl Shard {
         except: Slot,
         now: Instant,
     ) -> Result<Target, CallError> {
-        let from_main = self.is_main() && self.role_of(from) == Some(Role::Main);
+        let main_asks = self.role_of(from) == Some(Role::Main);
+        let from_main = self.is_main() && main_asks;
+        if !envelope.path.is_empty() && !main_asks {
+            // Only Mains know ways; whoever else names one wants to go where he may not.
+            return Err(self.error(ErrorCode::BadRequest, "only a Main names a path"));
+        }
+        // At a Home every path is at its end.
         if from_main && !envelope.path.is_empty() {
             if let Some(link) = self.next_main(envelope.path)? {
                 return Ok(Target::fixed(link));
             }
-        } else if !envelope.path.is_empty() && self.is_main() {
-            // Only Mains know ways; whoever else names one wants to go where he may not.
-            return Err(self.error(ErrorCode::BadRequest, "only a Main names a path"));
         }
         let routes = Arc::clone(&self.routes);
         let mut why = NoInstance::Unknown;
