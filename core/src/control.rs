@@ -41,6 +41,8 @@ pub struct Control {
     node: NodeId,
     shards: u16,
     registry: Registry,
+    /// Services of the local application.
+    own: BTreeSet<Arc<str>>,
     federation: Federation,
     announcer: Announcer,
     slots: Slots,
@@ -98,6 +100,7 @@ impl Control {
             node,
             shards,
             registry: Registry::default(),
+            own: BTreeSet::new(),
             federation: Federation::default(),
             announcer: Announcer::default(),
             slots: Slots::default(),
@@ -138,8 +141,7 @@ impl Control {
             return refuse(ErrorCode::NameInvalid, &crate::NameInvalid::Method.to_string());
         }
         let limits = &self.config.limits;
-        let here = self.registry.iter().filter(|(_, node, _)| **node == self.node).count();
-        if here >= limits.services_per_link_max as usize {
+        if self.own.len() >= limits.services_per_link_max as usize {
             return refuse(ErrorCode::Overloaded, "too many services on this node");
         }
         if methods.len() > limits.methods_per_service_max as usize {
@@ -166,6 +168,7 @@ impl Control {
             let text = "the registry is full";
             return Err(CallError::new(code, self.node.as_str(), text));
         }
+        self.own.insert(Arc::clone(&service));
         self.tell_main(&service, out);
         self.own_changed(&service, &node, now, out);
         out.event(Event::ServiceUp { service, node });
@@ -201,6 +204,7 @@ impl Control {
         if !self.remove_offer(service, &node, LOCAL, now, out) {
             return false;
         }
+        self.own.remove(service);
         self.retract(service, out);
         let why = ServiceDown::Withdrawn;
         out.event(Event::ServiceDown { service: Arc::from(service), node, why });
@@ -369,8 +373,7 @@ impl Control {
     }
 
     fn own_services(&self) -> Vec<Arc<str>> {
-        let own = self.registry.iter().filter(|(_, node, _)| **node == self.node);
-        own.map(|(service, _, _)| Arc::from(service)).collect()
+        self.own.iter().cloned().collect()
     }
 
     fn close(&self, link: LinkId, reason: CloseReason, out: &mut Outbox) {

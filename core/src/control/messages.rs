@@ -312,10 +312,8 @@ impl Control {
     }
 
     fn own_methods(&self, service: &str) -> Option<Arc<[Arc<str>]>> {
-        let own = |(name, _, registration): &(&str, _, &Registration)| {
-            *name == service && registration.link == LOCAL
-        };
-        self.registry.iter().find(own).map(|(_, _, found)| Arc::clone(&found.methods))
+        let own = self.registry.get(service, &self.node).filter(|found| found.link == LOCAL)?;
+        Some(Arc::clone(&own.methods))
     }
 }
 
