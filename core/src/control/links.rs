@@ -13,6 +13,7 @@ use crate::outbox::{DialId, LinkId, Outbox};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 impl Control {
@@ -29,6 +30,7 @@ impl Control {
             match self.meet(&peer, dial) {
                 Meeting::First => {}
                 Meeting::Replaces(older) => self.close(older, CloseReason::Superseded, out),
+                Meeting::Outlives(older) => self.retire_later(older, now),
                 Meeting::OneTooMany => {
                     if let Some(dial) = dial {
                         let _ = self.dials.connected(dial, link, &peer.node, now);
@@ -89,7 +91,7 @@ impl Control {
             return Meeting::Replaces(older);
         }
         let ours_is_kept = self.node < peer.node;
-        if dial.is_some() == ours_is_kept { Meeting::Replaces(older) } else { Meeting::OneTooMany }
+        if dial.is_some() == ours_is_kept { Meeting::Outlives(older) } else { Meeting::OneTooMany }
     }
 
     pub(super) fn link_down(
@@ -128,12 +130,22 @@ impl Control {
         self.changed(now, out);
     }
 
+    /// Both Mains dialled: the older link works on until all is said over the newer one.
+    fn retire_later(&mut self, link: LinkId, now: Instant) {
+        self.retiring.push((now.after(RETIRE_AFTER), link));
+        if let Some(dial) = self.links.get(&link).and_then(|linked| linked.dial) {
+            self.dials.stand_by(dial);
+        }
+    }
+
     /// Links that others have taken the place of for a while: nothing is offered over them any
     /// more, and they end when the last call over them has.
     pub(super) fn retire(&mut self, now: Instant, out: &mut Outbox) {
         while self.retiring.first().is_some_and(|(at, _)| *at <= now) {
             let (_, link) = self.retiring.remove(0);
-            for service in self.own_services() {
+            let offers =
+                if self.config.role == Role::Home { self.own_services() } else { Vec::new() };
+            for service in offers {
                 self.send(link, &ControlMessage::Withdraw { service: &service }, out);
             }
             out.mail(MailTo::Shard(link.shard), MailBody::Retire { link });
@@ -147,6 +159,8 @@ enum Meeting {
     First,
     /// The older one ends.
     Replaces(LinkId),
+    /// The older one ends when nothing is in flight over it.
+    Outlives(LinkId),
     /// The older one is kept.
     OneTooMany,
     /// The node may not be linked here.

@@ -253,7 +253,8 @@ impl Link {
         let (bytes_max, calls_max) = self.share(write_bytes_max, priority);
         let writable = match &self.end {
             End::Network(network) => {
-                matches!(network.phase, Phase::Open(_)) && network.write_bytes <= bytes_max
+                let is_open = matches!(network.phase, Phase::Open(_)) && network.retiring.is_none();
+                is_open && network.write_bytes <= bytes_max
             }
             End::Local | End::Sibling(_) => true,
         };
