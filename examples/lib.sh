@@ -166,7 +166,8 @@ launch_node() {
     shift
     NODE_STARTS[$name]=$((${NODE_STARTS[$name]:-0} + 1))
     NODE_LOG[$name]="$WORK_DIR/$name.${NODE_STARTS[$name]}.log"
-    "$RELAY" "$@" </dev/null >"${NODE_LOG[$name]}" 2>&1 &
+    : >"${NODE_LOG[$name]}"
+    "$RELAY" "$@" </dev/null >>"${NODE_LOG[$name]}" 2>&1 &
     NODE_PID[$name]=$!
 }
 
