@@ -24,7 +24,7 @@ begin() {
     WORK_DIR="$(mktemp -d "${TMPDIR:-/tmp}/relay-test.XXXXXX")"
     trap finish EXIT
     trap 'exit 130' INT TERM
-    trap 'echo "stopped in line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND" >&2' ERR
+    trap 'echo "stopped in line $LINENO of ${BASH_SOURCE[0]:-the script}: $BASH_COMMAND" >&2' ERR
     local name
     for name in curl python3; do
         command -v "$name" >/dev/null || { echo "please install $name" >&2; exit 2; }
@@ -47,10 +47,12 @@ find_relay() {
 finish() {
     local code=$? name
     trap - EXIT INT TERM ERR
+    # The shell would tell of each process that is killed here.
+    exec 2>/dev/null
     for name in "${!NODE_PID[@]}"; do
-        kill -KILL "${NODE_PID[$name]}" 2>/dev/null || true
+        kill -KILL "${NODE_PID[$name]}" || true
     done
-    wait 2>/dev/null || true
+    wait || true
     if ((code != 0)); then
         fail "the script ran to its end" "it ended early with code $code"
     elif ((PASSED + FAILED == 0)); then
@@ -178,9 +180,14 @@ node_is_ready() {
 
 # stop_node NAME [SIGNAL]: TERM unless named. The exit code is left in STOP_CODE.
 stop_node() {
+    kill -s "${2:-TERM}" "${NODE_PID[$1]}"
+    end_node "$1"
+}
+
+# end_node NAME: waits until it has ended, for a node that was told to.
+end_node() {
     local pid="${NODE_PID[$1]}"
     unset "NODE_PID[$1]"
-    kill -s "${2:-TERM}" "$pid"
     STOP_CODE=0
     wait "$pid" 2>/dev/null || STOP_CODE=$?
 }
