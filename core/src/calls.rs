@@ -43,6 +43,9 @@ pub(crate) struct OutCall {
     pub(crate) attempts: u8,
 }
 
+/// Among the options of a call: it may have run where it was sent before.
+pub(crate) const MAY_HAVE_RUN: u8 = 1 << 7;
+
 /// The frame of a call was not kept.
 pub(crate) const NOT_KEPT: u32 = u32::MAX;
 

@@ -238,7 +238,7 @@ impl Control {
 
     /// Reports that no connection could be made for an [`Open`](crate::Open).
     pub fn handle_dial_failed(&mut self, dial: DialId, now: Instant, out: &mut Outbox) {
-        self.dials.failed(dial, None, &mut self.generator, now, out);
+        self.dials.failed(dial, &mut self.generator, now, out);
     }
 
     fn poll_dials(&mut self, now: Instant, out: &mut Outbox) {
@@ -446,9 +446,10 @@ impl Control {
     ) {
         match (dial, pause) {
             (Some(dial), Some(pause)) => self.dials.paced(dial, now.after(pause.min(PAUSE_MAX))),
-            (Some(dial), None) => {
-                self.dials.failed(dial, Some(link), &mut self.generator, now, out);
+            (Some(dial), None) if self.links.contains_key(&link) => {
+                self.dials.ended(dial, link, &mut self.generator, now, out);
             }
+            (Some(dial), None) => self.dials.failed(dial, &mut self.generator, now, out),
             (None, _) => {}
         }
         self.retiring.retain(|(_, retiring)| *retiring != link);

@@ -2,6 +2,8 @@
 //! against each planted bug.
 //!
 //! `cargo run --release -p relay-sim --example hunt -- --first-seed 1 --seconds 60`
+//!
+//! With `--federation` each world has three Mains and six Homes; `--seeds N` ends after N of them.
 
 use relay_sim::{Plan, hunt};
 use std::process::ExitCode;
@@ -20,13 +22,23 @@ fn main() -> ExitCode {
     let jobs = value("--jobs").map_or(2, |jobs| jobs as usize);
     let (start, tried) = (Instant::now(), AtomicU64::new(0));
     let go_on = |seed: u64| start.elapsed() < limit && seed - first < count;
-    let found = hunt(first, jobs, Plan::swarm, go_on, |_| {
+    let is_federation = arguments.iter().any(|argument| argument == "--federation");
+    let plan = if is_federation { Plan::federation } else { Plan::swarm };
+    let (calls, slowest) = (AtomicU64::new(0), AtomicU64::new(0));
+    let found = hunt(first, jobs, plan, go_on, |report| {
         tried.fetch_add(1, Ordering::Relaxed);
+        calls.fetch_add(report.calls.made, Ordering::Relaxed);
+        let micros = report.convergence.percentile(1_000).as_micros() as u64;
+        slowest.fetch_max(micros, Ordering::Relaxed);
     });
     let (tried, seconds) = (tried.into_inner(), start.elapsed().as_secs_f64());
     let report = found.filter(|report| !report.verdicts.is_empty());
     let Some(report) = report else {
-        println!("{{\"seeds_tried\":{tried},\"wall_seconds\":{seconds:.1}}}");
+        let (calls, slowest) = (calls.into_inner(), slowest.into_inner() as f64 / 1e6);
+        println!(
+            "{{\"seeds_tried\":{tried},\"wall_seconds\":{seconds:.1},\"calls\":{calls},\
+             \"convergence_seconds_max\":{slowest:.3}}}"
+        );
         return ExitCode::SUCCESS;
     };
     let verdict = &report.verdicts[0];

@@ -6,6 +6,15 @@ use crate::plan::{Bounds, Faults, Federation, Network, Plan, Topology, Traffic};
 use crate::span::Span;
 
 impl Plan {
+    /// The world of this seed with three Mains that federate, six Homes and as many callers.
+    #[must_use]
+    pub fn federation(seed: u64) -> Self {
+        let mut plan = Self::swarm(seed);
+        let topology = &mut plan.topology;
+        (topology.mains, topology.homes, topology.callers) = (3, 6, 6);
+        plan
+    }
+
     /// A small world of this seed, about a minute long.
     #[must_use]
     pub fn swarm(seed: u64) -> Self {

@@ -174,9 +174,10 @@ impl Dials {
         now: Instant,
     ) -> Option<Option<LinkId>> {
         let dial = self.dials.get_mut(&id)?;
+        let older = dial.link().filter(|older| *older != link);
         dial.state = DialState::Up(link, now);
         dial.node = Some(node.clone());
-        Some(dial.leaving)
+        Some(older)
     }
 
     /// The link of this dial is one too many: the peer's own is kept.
@@ -230,26 +231,42 @@ impl Dials {
         }
     }
 
-    /// Notes that an attempt failed or a link ended, and sets the next attempt: at the next
-    /// address, after a pause of random length up to a bound that doubles with each failure
-    /// ("full jitter": Brooker, "Exponential Backoff and Jitter"). `link` is the one that ended.
-    pub(super) fn failed(
+    /// Notes that a link that was authenticated has ended. It may be one that another one has long
+    /// taken the place of; then nothing follows.
+    pub(super) fn ended(
         &mut self,
         id: DialId,
-        link: Option<LinkId>,
+        link: LinkId,
         generator: &mut Generator,
         now: Instant,
         out: &mut Outbox,
     ) {
         let Some(dial) = self.dials.get_mut(&id) else { return };
-        if link.is_some() && dial.leaving == link {
+        if dial.leaving == Some(link) {
             dial.leaving = None;
-            return;
+        } else if matches!(dial.state, DialState::Up(up, _) if up == link) {
+            self.again(id, generator, now, out);
         }
-        if cfg!(mutant = "dial_once") || dial.state == DialState::Standby {
-            return;
+    }
+
+    /// Notes that an attempt failed.
+    pub(super) fn failed(
+        &mut self,
+        id: DialId,
+        generator: &mut Generator,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        if self.dials.get(&id).is_some_and(|dial| dial.state == DialState::Connecting) {
+            self.again(id, generator, now, out);
         }
-        if matches!(dial.state, DialState::Up(up, _) if link.is_some_and(|link| link != up)) {
+    }
+
+    /// Sets the next attempt: at the next address, after a pause of random length up to a bound
+    /// that doubles with each failure ("full jitter": Brooker, "Exponential Backoff and Jitter").
+    fn again(&mut self, id: DialId, generator: &mut Generator, now: Instant, out: &mut Outbox) {
+        let Some(dial) = self.dials.get_mut(&id) else { return };
+        if cfg!(mutant = "dial_once") {
             return;
         }
         let held = matches!(dial.state, DialState::Up(_, since) if now.since(since) >= HELD_AFTER);
@@ -304,13 +321,13 @@ mod tests {
         for round in 0..600 {
             let attempt = round % 12;
             dials.poll(now, |_| false, &mut out);
-            let mut ended = None;
             if attempt == 0 {
-                ended = Some(link(9));
                 assert!(dials.connected(id, link(9), &main, now).is_some());
                 now = now.after(HELD_AFTER);
+                dials.ended(id, link(9), &mut generator, now, &mut out);
+            } else {
+                dials.failed(id, &mut generator, now, &mut out);
             }
-            dials.failed(id, ended, &mut generator, now, &mut out);
             let next = dials.next().expect("waiting");
             let bound = limits.reconnect_min.saturating_mul(1 << attempt.min(16));
             assert!(next.since(now) <= bound.min(limits.reconnect_max));
@@ -333,7 +350,7 @@ mod tests {
         let at = dials.next().expect("soon");
         dials.poll(at, |_| true, &mut out);
         assert_eq!(dials.connected(id, link(4), &main, at), Some(Some(link(3))));
-        dials.failed(id, Some(link(3)), &mut generator, at, &mut out);
+        dials.ended(id, link(3), &mut generator, at, &mut out);
         let dial = dials.iter().next().expect("one").1;
         assert_eq!((dial.link(), dial.leaving), (Some(link(4)), None));
     }

@@ -3,7 +3,7 @@
 use super::instances::Ending;
 use super::receive::SMALL_PER_SECOND_MAX;
 use super::{End, Shard};
-use crate::calls::{Answered, Onward, OutCall};
+use crate::calls::{Answered, MAY_HAVE_RUN, Onward, OutCall};
 use crate::close::CloseReason;
 use crate::config::Role;
 use crate::error::{CallError, ErrorCode, Executed};
@@ -73,9 +73,31 @@ impl Shard {
             return self.send_answer(call, frame, now, out);
         };
         self.settle(call, Ending::of(error.code), now, out);
-        if !self.try_elsewhere(call, &error, Some(from), now, out) {
-            self.send_answer(call, frame, now, out);
+        if self.try_elsewhere(call, &error, Some(from), now, out) {
+            return;
         }
+        let frame = if call.options & MAY_HAVE_RUN == 0 { frame } else { self.doubted(frame) };
+        self.send_answer(call, frame, now, out);
+    }
+
+    /// An error that says whether this attempt ran, for a call that may have run at an earlier one.
+    fn doubted(&mut self, frame: Frame) -> Frame {
+        let Ok((error, hops)) = ErrorEnvelope::decode(frame.payload()) else { return frame };
+        if error.executed != Executed::No {
+            return frame;
+        }
+        let error = error.with_executed(Executed::Unknown);
+        self.write_error(frame.id(), &error, hops)
+    }
+
+    fn write_error(&mut self, label: u64, error: &CallError, hops: HopList<'_>) -> Frame {
+        let write = |out: &mut bytes::BytesMut| {
+            encode_error(error, out);
+            if !hops.is_empty() {
+                encode_hops(hops.packed(), out);
+            }
+        };
+        self.writer.write(Kind::Error, label, 0, write, &[])
     }
 
     /// An error that came over a link, as this node passes it on. A Home speaks for itself only:
@@ -98,13 +120,7 @@ impl Shard {
                 (self.error(ErrorCode::BadResponse, text), HopList::default())
             }
         };
-        let write = |out: &mut bytes::BytesMut| {
-            encode_error(&error, out);
-            if !hops.is_empty() {
-                encode_hops(hops.packed(), out);
-            }
-        };
-        self.writer.write(Kind::Error, frame.id(), 0, write, &[])
+        self.write_error(frame.id(), &error, hops)
     }
 
     /// The caller gave up: the cancel follows the call, and no answer comes back.

@@ -8,7 +8,7 @@
 use super::forward::Plan;
 use super::instances::Ending;
 use super::{End, Shard};
-use crate::calls::{NOT_KEPT, Onward, OutCall};
+use crate::calls::{MAY_HAVE_RUN, NOT_KEPT, Onward, OutCall};
 use crate::config::{Limits, Role};
 use crate::error::{CallError, Executed, Retry};
 use crate::event::{BreakerState, Event};
@@ -148,7 +148,11 @@ impl Shard {
         }
         let mut frame = Frame::copy(&kept);
         drop(kept);
-        let Some(plan) = self.plan_again(call, &frame, now) else { return false };
+        let Some(mut plan) = self.plan_again(call, &frame, now) else { return false };
+        if error.executed != Executed::No && !cfg!(mutant = "first_attempt_forgotten") {
+            plan.options |= MAY_HAVE_RUN;
+        }
+        plan.options |= call.options & MAY_HAVE_RUN;
         let target = self.near(plan.target.link);
         let passes = self.check_passage(call.back, target, &frame, &plan);
         if passes.is_err() || self.pave(&mut frame, &plan).is_err() || !self.kept.spend() {

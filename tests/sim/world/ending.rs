@@ -242,7 +242,7 @@ impl World {
         let confirm_every = self.limits.health_interval.min(self.limits.registry_ttl / 3);
         let digests = IDLE_TIME.as_millis() / confirm_every.as_millis().max(1) + 1;
         // With each digest there may be a ping, and its answer.
-        let allowed = allowed + 3 * ways * digests as u64;
+        let allowed = allowed + ways * (3 * digests as u64 + 2 * IDLE_TIME.as_secs());
         if frames > allowed {
             let text = format!("{frames} frames in {IDLE_TIME:?} in which nobody did anything");
             self.checker.blame("L7", None, &text);

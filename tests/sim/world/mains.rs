@@ -95,6 +95,7 @@ impl World {
 
     /// A Main is going to end: it says so first.
     pub(super) fn leave(&mut self, at: usize, lasts: Span) {
+        let lasts = lasts.min(LEAVE_MAX);
         let local = self.local(at);
         let host = &mut self.hosts[at];
         if host.role != Role::Main || host.condition.asleep_until > self.now {
@@ -113,8 +114,11 @@ impl World {
     pub(super) fn end_of(&mut self, at: usize, life: u32, drained: bool) {
         let local = self.local(at);
         let host = &mut self.hosts[at];
-        if host.life != life || host.condition.asleep_until > self.now {
+        if host.life != life {
             return;
+        }
+        if host.condition.asleep_until > self.now {
+            return host.deferred.push(Event::Ends { host: at as u16, life, drained });
         }
         let Some(node) = &mut host.node else { return };
         if !drained {
@@ -158,6 +162,8 @@ impl Topology {
     }
 }
 
+/// Nobody who leaves refuses new links for longer.
+const LEAVE_MAX: Span = Span::seconds(5);
 /// Calls in flight have so long to end.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 const RESTART_AFTER: Duration = Duration::from_secs(1);

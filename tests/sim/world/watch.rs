@@ -1,7 +1,6 @@
 //! What a bystander sees of frames and counts while the world runs, and what must hold of it.
 
 use super::World;
-use crate::checker::uid_of;
 use crate::network::WireState;
 use crate::queue::Event;
 use relay_core::frame::{CHECKSUM_BYTES, HEADER_BYTES, Kind};
@@ -22,7 +21,7 @@ impl World {
         let now = self.local(at);
         let Some(node) = &host.node else { return };
         let wanted = |node: &str| envelope.node.is_empty() || envelope.node == node;
-        let uid = uid_of(body).filter(|uid| (*uid as usize) < self.checker.calls.len());
+        let uid = self.checker.call_of(body);
         let ends = self.wires[wire].ends.map(|end| end.host);
         let server = if ends[0] == at { ends[1] } else { ends[0] };
         let to_main = self.hosts.get(server).is_some_and(|server| server.role == Role::Main);
@@ -53,6 +52,10 @@ impl World {
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
         if let Some(uid) = uid {
             let record = &mut self.checker.calls[uid as usize];
+            // Sent elsewhere after another Main had failed: it is on no way across Mains any more.
+            if !to_main && record.crossed.last().is_some_and(|last| usize::from(*last) != at) {
+                record.crossed.clear();
+            }
             record.server = Some(server as u16);
             record.hostile |= hostile;
         }
