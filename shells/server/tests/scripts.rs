@@ -60,6 +60,11 @@ fn q8_a_thousand_calls_across_two_mains() {
 }
 
 #[test]
+fn r3_the_quickstart_to_the_letter() {
+    passes("test_quickstart.sh", &[], 10);
+}
+
+#[test]
 fn r7_the_blog() {
     passes("federated-blog/run.sh", &[], 8);
 }
