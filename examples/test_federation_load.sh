@@ -47,6 +47,12 @@ offered relay-a bob.home echo
 answer="$(rpc relay-a remote_call '{"service_name":"echo","method":"echo","args":[1],"trace":true}')"
 check_json "calls cross both" .trace.path '["relay-a","relay-b","bob.home"]' "$answer"
 
+# files NODE: how many files and sockets it has open, where the system tells.
+files() { find "/proc/${NODE_PID[$1]}/fd" -type l 2>/dev/null | wc -l; }
+has_files_at_most() { (($(files "$1") <= $2)); }
+declare -A FILES
+for name in relay-a relay-b bob; do FILES[$name]="$(files $name)"; done
+
 phase "$CALLS calls, $CONCURRENCY at a time"
 run "over a relay link" "$(ws_url relay-a)" "$CALLS" --concurrency "$CONCURRENCY"
 run "over HTTP" "$(http_url relay-a)" "$CALLS" --concurrency "$CONCURRENCY"
@@ -67,4 +73,7 @@ fi
 phase "Afterwards"
 for name in relay-a relay-b; do
     check_json "$name is healthy" '[d.status, d.failed_services]' '["healthy",0]' "$(get $name /federation/health)"
+done
+for name in relay-a relay-b bob; do
+    check_soon "$name has closed every connection that it had opened" has_files_at_most $name "${FILES[$name]}"
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A federation of 3 Mains and 6 Homes, all real processes, and every scenario of the federation plan:
 # the registry (2.2), the ways of calls (2.3), peers (3.1), load balancing (3.2), traces, breakers and
-# health (3.3).
+# health (3.3), recovery from restarts, cuts and timeouts (4.1).
 #
 #   examples/test_full_federation.sh
 #
@@ -187,4 +187,34 @@ for name in relay-a:3 relay-b:2 relay-c:1; do
     check_soon "${name%:*} is healthy: ${name#*:} Homes, 2 peers, 3 services" get_is "${name%:*}" /federation/health \
         '[d.status, d.connected_homes, d.connected_peers, d.total_services, d.failed_services]' \
         "[\"healthy\",${name#*:},2,3,0]"
+done
+
+phase "4.1 Recovery"
+stop_node dave
+home dave relay-c news.rhai --service echo=demo:echo
+offered relay-a dave.home echo
+slow='"service_name":"echo","method":"sleep","args":[20000],"timeout_ms":300'
+check_json "a timeout is told when it is over, and that the call may have run" \
+    '[d.error.data.code, d.error.data.executed]' '["DEADLINE","unknown"]' "$(remote relay-a "$slow")"
+check_json "the service is there for the next call" .result '[1]' "$(rpc relay-a echo.echo '[1]')"
+kill -STOP "${NODE_PID[relay-c]}"
+check_json "while relay-c is cut off, a call there ends in time, too" \
+    '[d.error.data.code, d.error.data.executed]' '["DEADLINE","unknown"]' \
+    "$(remote relay-a '"service_name":"echo","method":"echo","args":[1],"timeout_ms":300')"
+check_json "and others go on" .result.node_id charlie.home \
+    "$(remote relay-a '"node_id":"charlie.home","service_name":"news_service","method":"get_headlines"')"
+kill -CONT "${NODE_PID[relay-c]}"
+check_soon "afterwards calls reach it" rpc_is relay-a echo.echo '[2]' .result '[2]'
+for name in relay-a relay-b relay-c; do
+    stop_node $name KILL
+done
+main relay-a -port "${NODE_PORT[relay-a]}"
+main relay-b -port "${NODE_PORT[relay-b]}" -peers "$(ws_url relay-a)"
+main relay-c -port "${NODE_PORT[relay-c]}" -peers "$(ws_url relay-a),$(ws_url relay-b)"
+for name in relay-a relay-b relay-c; do
+    for pair in alice:blog_service alice1:blog_service alice2:blog_service bob:shop_service \
+        charlie:news_service dave:news_service; do
+        offered $name "${pair%:*}.home" "${pair#*:}"
+    done
+    pass "all Mains were killed; started again, $name can call each service of the six Homes"
 done
