@@ -5,8 +5,8 @@ became of each call. Used by test_federation_chaos.sh; only the standard library
     chaos_calls.py run CALLS.tsv URL…          until SIGTERM; one line for each call
     chaos_calls.py judge CALLS.tsv LEDGER.txt  one JSON object
 
-No call is idempotent. One that provably did not run (executed: no) is made once more, under the same
-uid, at the next Main: if that proof was wrong, the ledger shows it twice.
+No call is idempotent. One that provably did not run (executed: no) is made once more, under the
+same uid, at the next Main: if that proof was wrong, the ledger shows it twice.
 """
 
 import collections
@@ -88,7 +88,8 @@ def make_calls(number, urls, out):
 def run(path, urls):
     signal.signal(signal.SIGTERM, lambda *_: is_over.set())
     with open(path, "a", buffering=1) as out:
-        threads = [threading.Thread(target=make_calls, args=(number, urls, out)) for number in range(THREADS)]
+        started = [(number, urls, out) for number in range(THREADS)]
+        threads = [threading.Thread(target=make_calls, args=arguments) for arguments in started]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -144,7 +144,9 @@ try:
     value = eval("d" + expression if expression[0] == "." else expression)
 except Exception as mistake:
     value = f"({type(mistake).__name__}: {mistake})"
-print(value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+if not isinstance(value, str):
+    value = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+print(value)
 ' "$1"
 }
 
@@ -199,7 +201,13 @@ port_or_any() {
 
 # A port at which nobody listens.
 dead_port() {
-    python3 -ISc 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -ISc '
+import socket
+
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+print(listener.getsockname()[1])
+'
 }
 
 http_url() { echo "http://127.0.0.1:${NODE_PORT[$1]}"; }

@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Chaos: 3 Mains and 6 Homes, all real processes, are killed, stopped, frozen and restarted at random
-# while calls run all the time. Nothing is repaired by hand except that a process that is gone is
-# started again, as a service manager would do.
+# Chaos: 3 Mains and 6 Homes, all real processes, are killed, stopped, frozen and restarted at
+# random while calls run all the time. Nothing is repaired by hand except that a process that is
+# gone is started again, as a service manager would do.
 #
 #   examples/test_federation_chaos.sh [--duration 1h] [--failure-rate 10%] [--seed N]
 #
-# Time goes in ticks of 2 s. In each tick each process has a fault with the probability of the failure
-# rate, so that at any moment this share of them is in trouble:
+# Time goes in ticks of 2 s. In each tick each process has a fault with the probability of the
+# failure rate, so that at any moment this share of them is in trouble:
 #
 #   kill      SIGKILL, started again when the tick is over
 #   stop      SIGTERM, the same
 #   freeze    SIGSTOP until the tick is over: a laptop asleep, or a network that is cut
 #   restart   SIGKILL, started again at once
 #
-# One seed gives one order of faults (in one version of bash); --seed replays it. It fails on a wrong answer, on a call that ran
-# twice, on one that ran although its caller was told that it did not, on one that was answered although
-# it never ran, and when not everything works again at the end. Availability is printed.
+# One seed gives one order of faults (in one version of bash); --seed replays it. It fails on a
+# wrong answer, on a call that ran twice, on one that ran although its caller was told that it did
+# not, on one that was answered although it never ran, and when not all works again at the end.
+# Availability is printed.
 
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -61,7 +62,8 @@ flags_of() {
         for main in "${MAINS[@]}"; do
             [[ "$main" == "$name" ]] || peers+=("$(ws_url "$main")")
         done
-        FLAGS[$name]="--server --node-id $name --port ${NODE_PORT[$name]} --peers $(IFS=, && echo "${peers[*]}")"
+        FLAGS[$name]="--server --node-id $name --port ${NODE_PORT[$name]}"
+        FLAGS[$name]+=" --peers $(IFS=, && echo "${peers[*]}")"
     else
         # Each Home has two Mains to choose from.
         local first="${MAINS[$(((number - 1) % 3))]}" second="${MAINS[$((number % 3))]}"
@@ -120,7 +122,9 @@ tick() {
         STRUCK[$kind]=$((${STRUCK[$kind]:-0} + 1))
         said+=("$kind $name")
     done
-    ((${#said[@]} == 0)) || note "$(printf '%4d s: ' $((SECONDS - BEGAN)))$(printf '%s, ' "${said[@]}" | sed 's/, $//')"
+    if ((${#said[@]} > 0)); then
+        note "$(printf '%4d s:' $((SECONDS - BEGAN)))$(printf ' %s;' "${said[@]}")"
+    fi
 }
 
 # works MAIN HOME: a call reaches the ledger of that Home.
@@ -163,7 +167,8 @@ for kind in "${KINDS[@]}"; do note "$kind: ${STRUCK[$kind]:-0} times"; done
 
 phase "Everything heals"
 for main in "${MAINS[@]}"; do
-    check_soon "$main is linked to both other Mains" get_is "$main" /federation/health .connected_peers 2
+    check_soon "$main is linked to both other Mains" get_is "$main" /federation/health \
+        .connected_peers 2
     missing=()
     for home in "${HOMES[@]}"; do
         try_until works "$main" "$home" || missing+=("$home")
@@ -171,18 +176,22 @@ for main in "${MAINS[@]}"; do
     check "$main reaches each Home" "" "${missing[*]}"
     check_soon "$main is healthy" get_is "$main" /federation/health .status healthy
 done
-report="$("$RELAY" bench --connect "$(http_url relay-a)" --calls 200 --concurrency 10 --unique --json ledger.record || true)"
+report="$("$RELAY" bench --connect "$(http_url relay-a)" --calls 200 --concurrency 10 --unique \
+    --json ledger.record || true)"
 check_json "200 calls without an error" '[d.ok, d.wrong, d.errors]' '[200,0,0]' "$report"
 
 phase "What became of the calls"
 verdict="$(python3 "$EXAMPLES/chaos_calls.py" judge "$CALLS" "$LEDGER")"
-note "$(json 'f"{d.calls} calls, availability {d.availability:.3%}; p50 {d.p50_ms} ms, p99 {d.p99_ms} ms"' <<<"$verdict")"
-note "$(json 'f"{d.ok} right, {d.moved_on} of all after an attempt that did not run"' <<<"$verdict")"
-note "$(json 'f"{d.errors} errors: executed no {d.errors_by_executed.no}, unknown {d.errors_by_executed.unknown}, yes {d.errors_by_executed.yes}"' <<<"$verdict")"
-note "$(json .errors_by_code <<<"$verdict")"
+told() { note "$(json "$1" <<<"$verdict")"; }
+told 'f"{d.calls} calls, availability {d.availability:.3%}; p50 {d.p50_ms} ms, p99 {d.p99_ms} ms"'
+told 'f"{d.ok} right, {d.moved_on} of all after an attempt that did not run"'
+told 'f"{d.errors} errors, by executed and by code:"'
+told .errors_by_executed
+told .errors_by_code
 check_json "calls were answered" 'd.ok > 0' true "$verdict"
 check_json "no answer was wrong" .wrong 0 "$verdict"
 check_json "no call ran twice" .ran_twice '[]' "$verdict"
 check_json "none ran whose caller was told that it did not" .ran_although_told_no '[]' "$verdict"
 check_json "each that was answered ran" .answered_but_never_ran '[]' "$verdict"
-((FAILED == 0)) || note "the same faults again: $0 --duration $DURATION --failure-rate $RATE --seed $SEED"
+((FAILED == 0)) || note \
+    "the same faults again: $0 --duration $DURATION --failure-rate $RATE --seed $SEED"

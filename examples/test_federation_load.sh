@@ -18,7 +18,10 @@ while (($# > 0)); do
         --concurrency) CONCURRENCY="$2" ;;
         --seconds) LONG="$2" ;;
         --within) WITHIN="$2" ;;
-        *) echo "usage: $0 [--calls N] [--concurrency C] [--seconds S] [--within S]" >&2 && exit 2 ;;
+        *)
+            echo "usage: $0 [--calls N] [--concurrency C] [--seconds S] [--within S]" >&2
+            exit 2
+            ;;
     esac
     [[ "${2:-}" =~ ^[0-9]+$ ]] || { echo "$1 needs a number" >&2 && exit 2; }
     shift 2
@@ -27,14 +30,18 @@ begin
 
 # figures TEXT: what a run was like, in a line.
 figures() {
-    json 'f"{d.ok} calls in {d.duration_seconds:.2f} s, {d.throughput_per_second:.0f} each second; p50 {d.latency.p50_ms} ms, p99 {d.latency.p99_ms} ms, p99.9 {d.latency.p999_ms} ms"' <<<"$1"
+    json '"{} calls in {:.2f} s, {:.0f} each second; p50 {} ms, p99 {} ms, p99.9 {} ms".format(
+        d.ok, d.duration_seconds, d.throughput_per_second,
+        *(d.latency and [d.latency.p50_ms, d.latency.p99_ms, d.latency.p999_ms] or "---"))' <<<"$1"
 }
 
 # run WHAT URL CALLS FLAG…: a closed loop without an error, within the time.
 run() {
     local what="$1" url="$2" calls="$3" report
-    report="$("$RELAY" bench --connect "$url" --calls "$calls" --unique --json "${@:4}" echo.echo || true)"
-    check_json "$what: every answer is right" '[d.ok, d.wrong, d.errors, d.never_came_back]' "[$calls,0,0,0]" "$report"
+    report="$("$RELAY" bench --connect "$url" --calls "$calls" --unique --json "${@:4}" echo.echo ||
+        true)"
+    check_json "$what: every answer is right" '[d.ok, d.wrong, d.errors, d.never_came_back]' \
+        "[$calls,0,0,0]" "$report"
     check_json "$what: within $WITHIN s" "d.duration_seconds <= $WITHIN" true "$report"
     note "$(figures "$report")"
 }
@@ -44,7 +51,8 @@ start_node relay-a --server --node-id relay-a --port 0
 start_node relay-b --server --node-id relay-b --port 0 --peers "$(ws_url relay-a)"
 start_node bob --connect "$(ws_url relay-b)" --node-id bob.home --service echo=demo:echo
 offered relay-a bob.home echo
-answer="$(rpc relay-a remote_call '{"service_name":"echo","method":"echo","args":[1],"trace":true}')"
+target='"service_name":"echo","method":"echo","args":[1]'
+answer="$(rpc relay-a remote_call "{$target,\"trace\":true}")"
 check_json "calls cross both" .trace.path '["relay-a","relay-b","bob.home"]' "$answer"
 
 # files NODE: how many files and sockets it has open, where the system tells.
@@ -63,17 +71,21 @@ run "over HTTP" "$(http_url relay-a)" "$CALLS" --concurrency "$CALLS"
 
 if ((LONG > 0)); then
     phase "$LONG s at 80 % of the highest rate that holds"
-    report="$("$RELAY" bench --connect "$(ws_url relay-a)" --unique --find-rate --seconds "$LONG" --json echo.echo || true)"
+    report="$("$RELAY" bench --connect "$(ws_url relay-a)" --unique --find-rate --seconds "$LONG" \
+        --json echo.echo || true)"
     check_json "a rate holds" 'd.search.sustainable_rate > 0' true "$report"
-    check_json "every answer is right" '[d.wrong, d.errors, d.never_came_back, d.ok > 0]' '[0,0,0,true]' "$report"
-    note "$(json 'f"the highest rate is {d.search.sustainable_rate:.0f} calls each second"' <<<"$report")"
+    check_json "every answer is right" '[d.wrong, d.errors, d.never_came_back, d.ok > 0]' \
+        '[0,0,0,true]' "$report"
+    note "$(json 'f"the highest rate: {d.search.sustainable_rate:.0f} each second"' <<<"$report")"
     note "$(figures "$report")"
 fi
 
 phase "Afterwards"
 for name in relay-a relay-b; do
-    check_json "$name is healthy" '[d.status, d.failed_services]' '["healthy",0]' "$(get $name /federation/health)"
+    check_json "$name is healthy" '[d.status, d.failed_services]' '["healthy",0]' \
+        "$(get $name /federation/health)"
 done
 for name in relay-a relay-b bob; do
-    check_soon "$name has closed every connection that it had opened" has_files_at_most $name "${FILES[$name]}"
+    check_soon "$name has closed every connection that it had opened" has_files_at_most $name \
+        "${FILES[$name]}"
 done

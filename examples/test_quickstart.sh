@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The quickstart of docs/federation.md, followed to the letter: its first block starts the nodes, its
-# second one is typed line by line, and each line has to print what the third one says. Only ports that
-# are in use are replaced.
+# The quickstart of docs/federation.md, followed to the letter: its first block starts the nodes,
+# its second one is typed line by line, and each line has to print what the third one says. Only
+# ports that are in use are replaced.
 #
 #   examples/test_quickstart.sh
 
@@ -16,7 +16,8 @@ block() {
         /^## / { inside = $0 == "## Quickstart" }
         inside && /^```/ { if (open) { open = 0 } else { open = 1; count++ }; next }
         inside && open && count == wanted' docs/federation.md |
-        sed "s/:8080/:$PORT_A/g; s/:8081/:$PORT_B/g; s/--port 8080/--port $PORT_A/; s/--port 8081/--port $PORT_B/"
+        sed \
+            "s/\([: ]\)8080\b/\1$PORT_A/g; s/\([: ]\)8081\b/\1$PORT_B/g"
 }
 
 # free_port PREFERRED

@@ -16,10 +16,14 @@ start_node alice federated-blog/blog.rhai --connect "$(ws_url relay-a)" --node-i
 offered relay-a alice.home blog_service
 check_json "three posts are there" 'len(d.result.posts)' 3 "$(rpc relay-a blog_service.get_posts)"
 check_json "one of them" .result.title "A good cup" "$(rpc relay-a blog_service.get_post '[2]')"
-check_json "a new one" .result 4 "$(rpc relay-a blog_service.add_post '["Rice", "Wash it well.", "food"]')"
-check_json "is found" .result '[{"id":4,"title":"Rice"}]' "$(rpc relay-a blog_service.find '["food"]')"
-check_json "a comment" .result 1 "$(rpc relay-a blog_service.add_comment '[4, "bob", "How often?"]')"
-check_json "belongs to it" '.result.comments[0].author' bob "$(rpc relay-a blog_service.get_post '[4]')"
+check_json "a new one" .result 4 \
+    "$(rpc relay-a blog_service.add_post '["Rice", "Wash it well.", "food"]')"
+check_json "is found" .result '[{"id":4,"title":"Rice"}]' \
+    "$(rpc relay-a blog_service.find '["food"]')"
+check_json "a comment" .result 1 \
+    "$(rpc relay-a blog_service.add_comment '[4, "bob", "How often?"]')"
+check_json "belongs to it" '.result.comments[0].author' bob \
+    "$(rpc relay-a blog_service.get_post '[4]')"
 check_json "a post that is not there" .error.code 404 "$(rpc relay-a blog_service.get_post '[99]')"
 check_json "one without a text" .error.code -32602 "$(rpc relay-a blog_service.add_post '["Rice"]')"
 
