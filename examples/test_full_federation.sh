@@ -123,8 +123,7 @@ for name in relay-b relay-c; do
         >/dev/null
 done
 for name in relay-a relay-b relay-c; do
-    others="$(json "[m for m in ('relay-a.com', 'relay-b.com', 'relay-c.com') if m != '$name.com']" \
-        <<<'{}')"
+    others="$(json "['relay-%s.com' % m for m in 'abc' if m != '${name#relay-}']" <<<'{}')"
     check_soon "Test 1 and 2: $name lists both others as healthy" get_is $name /federation/peers \
         'sorted(p.node_id for p in d.peers if p.is_healthy and p.status == "connected")' "$others"
 done

@@ -16,8 +16,7 @@ block() {
         /^## / { inside = $0 == "## Quickstart" }
         inside && /^```/ { if (open) { open = 0 } else { open = 1; count++ }; next }
         inside && open && count == wanted' docs/federation.md |
-        sed \
-            "s/\([: ]\)8080\b/\1$PORT_A/g; s/\([: ]\)8081\b/\1$PORT_B/g"
+        sed "s/\([: ]\)8080\b/\1$PORT_A/g; s/\([: ]\)8081\b/\1$PORT_B/g"
 }
 
 # free_port PREFERRED
