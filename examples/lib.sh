@@ -141,7 +141,8 @@ class Members(dict):
 expression = sys.argv[1]
 try:
     d = json.load(sys.stdin, object_pairs_hook=Members)
-    value = eval("d" + expression if expression[0] == "." else expression)
+    # In brackets an expression may have several lines.
+    value = eval("(" + "d" * (expression[0] == ".") + expression + ")")
 except Exception as mistake:
     value = f"({type(mistake).__name__}: {mistake})"
 if not isinstance(value, str):
