@@ -213,7 +213,7 @@ impl Shard {
             now,
             priority: envelope.priority(),
             node: envelope.node,
-            main: self.identity.node().as_str(),
+            main: if self.is_main() { self.identity.node().as_str() } else { "" },
             except,
         };
         let balance = route.rules.balance;
