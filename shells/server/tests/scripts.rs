@@ -1,6 +1,7 @@
 //! The scripts of `examples/`, each in a short form, with the binary that was just built.
 
 #![cfg(unix)]
+#![expect(clippy::expect_used, reason = "helpers of tests fail by panicking, too")]
 
 use std::process::{Command, Output};
 
