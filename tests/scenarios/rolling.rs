@@ -1,5 +1,5 @@
-//! Mains that are restarted one after the other, in good order, while everyone calls: nobody notices
-//! (L6).
+//! Mains that are restarted one after the other, in good order, while everyone calls: nobody
+//! notices (L6).
 
 use relay_sim::{CallStep, Federation, Lasting, Plan, Schedule, Service, Span, Step, Timed};
 

@@ -1,5 +1,5 @@
-//! What a bystander makes of the breakers of every Main, from what they say and from where they send
-//! calls (S18).
+//! What a bystander makes of the breakers of every Main, from what they say and from where they
+//! send calls (S18).
 
 use super::World;
 use relay_core::{BreakerState, Instant, NodeId};
