@@ -87,7 +87,7 @@ pub(crate) enum Change {
     None,
     /// Where calls may go.
     Routes,
-    /// Nothing: the peer announces more than it may.
+    /// Nothing: the peer announces more than it may, for the first time on this link.
     OverQuota,
     /// The peer says what no Main says.
     Broken,
@@ -211,6 +211,11 @@ impl Federation {
                 self.up(link, &offer, learned, limits.services_per_peer_max, now, slots)
             }
             Record::Down { epoch, seq, .. } => {
+                let told = self.peers.get(&link).is_some_and(|told| told.offers.contains(&offer));
+                if !told && offer.origin != *peer {
+                    // It is not for this peer to say; believed, it could end every other Main.
+                    return (offer, Change::None);
+                }
                 self.remove(link, &offer, slots);
                 match self.marks.hear(&offer, (*epoch, *seq), true, now) {
                     Word::Old => {}
@@ -239,8 +244,8 @@ impl Federation {
         self.remove(link, offer, slots);
         let Some(told) = self.peers.get_mut(&link) else { return Change::None };
         if told.count >= offers_max {
-            told.is_over = true;
-            return Change::OverQuota;
+            let is_first = !core::mem::replace(&mut told.is_over, true);
+            return if is_first { Change::OverQuota } else { Change::None };
         }
         if learned.usable {
             match self.marks.hear(offer, (learned.epoch, learned.seq), false, now) {

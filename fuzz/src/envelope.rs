@@ -1,8 +1,9 @@
 //! The payloads of checked frames: what is read can be written, and is then read the same.
 
 use relay_core::message::{
-    ControlMessage, ErrorEnvelope, HEADER_BYTES_MAX, HEADERS_MAX, OPTION_IDEMPOTENT,
-    RequestEnvelope, ResponseEnvelope, Texts,
+    ControlMessage, ErrorEnvelope, HEADER_BYTES_MAX, HEADERS_MAX, HOPS_BYTES_MAX, HopList,
+    OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH, OPTION_TRACE, PATH_MAX, Record,
+    RequestEnvelope, ResponseEnvelope, Texts, is_target, records,
 };
 use relay_core::{CloseReason, ErrorCode, is_method, is_node_id, is_service};
 use serde::Serialize;
@@ -18,26 +19,53 @@ pub fn envelope(data: &[u8]) {
 
 fn request(data: &[u8]) {
     let Ok((envelope, body)) = RequestEnvelope::decode(data) else { return };
-    assert!(envelope.node.is_empty() || is_node_id(envelope.node));
+    assert!(envelope.node.is_empty() || is_target(envelope.node));
+    assert!(envelope.node.is_empty() || envelope.node.split('@').all(is_node_id));
     assert!(is_service(envelope.service) && is_method(envelope.method));
-    assert!(envelope.options & !OPTION_IDEMPOTENT == 0);
-    assert!(envelope.headers.0.len() <= HEADER_BYTES_MAX);
-    let headers: Vec<&str> = envelope.headers.iter().map(|text| text.expect("checked")).collect();
-    assert!(headers.len().is_multiple_of(2) && headers.len() / 2 <= HEADERS_MAX);
-    let keys: Vec<&str> = headers.chunks(2).map(|pair| pair[0]).collect();
-    assert!(keys.is_sorted_by(|a, b| a < b), "sorted, and none twice: {keys:?}");
+    let (high, low) = (OPTION_HIGH, OPTION_LOW);
+    let known = OPTION_IDEMPOTENT | OPTION_TRACE | high | low | OPTION_PATH;
+    assert!(envelope.options & !known == 0 && envelope.options & (high | low) != high | low);
+    pairs(envelope.headers, HEADER_BYTES_MAX);
+    assert_eq!(envelope.options & OPTION_PATH != 0, !envelope.path.is_empty());
+    path(envelope.path);
     let again = rewritten(&envelope, data, body);
     assert_eq!(RequestEnvelope::decode(&again), Ok((envelope, body)));
 }
 
+/// Pairs of key and value, as headers and labels are.
+fn pairs(texts: Texts<'_>, bytes_max: usize) {
+    assert!(texts.0.len() <= bytes_max);
+    let texts: Vec<&str> = texts.iter().map(|text| text.expect("checked")).collect();
+    assert!(texts.len().is_multiple_of(2) && texts.len() / 2 <= HEADERS_MAX);
+    let keys: Vec<&str> = texts.chunks(2).map(|pair| pair[0]).collect();
+    assert!(keys.is_sorted_by(|a, b| a < b), "sorted, and none twice: {keys:?}");
+}
+
+fn path(path: Texts<'_>) {
+    let mains: Vec<&str> = path.iter().map(|text| text.expect("checked")).collect();
+    assert!(mains.len() <= PATH_MAX && mains.into_iter().all(is_node_id));
+}
+
 fn response(data: &[u8]) {
-    let Ok((envelope, body)) = ResponseEnvelope::decode(data) else { return };
-    let again = rewritten(&envelope, data, body);
-    assert_eq!(ResponseEnvelope::decode(&again), Ok((envelope, body)));
+    let Ok((envelope, hops, body)) = ResponseEnvelope::decode(data) else { return };
+    assert!(envelope.status.is_traced() || hops.is_empty());
+    let behind = if envelope.status.is_traced() { hop_list(hops) } else { Vec::new() };
+    let again = rewritten(&envelope, data, &[&behind, body].concat());
+    let (read, hops_again, body_again) = ResponseEnvelope::decode(&again).expect("just written");
+    assert_eq!((read, body_again), (envelope, body));
+    assert!(hops.iter().eq(hops_again.iter()), "{hops:?}");
+}
+
+/// Hops as they stand in front of a body or behind an error, in the shortest form.
+fn hop_list(hops: HopList<'_>) -> Vec<u8> {
+    let write = |value| postcard::to_allocvec(&value).expect("writing does not fail");
+    let packed: Vec<u8> = hops.iter().flat_map(write).collect();
+    assert!(packed.len() <= HOPS_BYTES_MAX && hops.iter().all(|hop| is_node_id(hop.node)));
+    postcard::to_allocvec(&Texts(&packed)).expect("writing does not fail")
 }
 
 fn error(data: &[u8]) {
-    let Ok(error) = ErrorEnvelope::decode(data) else { return };
+    let Ok((error, hops)) = ErrorEnvelope::decode(data) else { return };
     assert!(is_node_id(&error.node) && !error.to_string().is_empty());
     let envelope = ErrorEnvelope {
         code: error.code as u16,
@@ -48,8 +76,13 @@ fn error(data: &[u8]) {
         message: &error.message,
     };
     // A code that is not known here was read as another one, which may be longer.
-    let again = postcard::to_allocvec(&envelope).expect("writing does not fail");
-    assert_eq!(ErrorEnvelope::decode(&again).as_ref(), Ok(&error));
+    let mut again = postcard::to_allocvec(&envelope).expect("writing does not fail");
+    if !hops.is_empty() {
+        again.extend(hop_list(hops));
+    }
+    let (error_again, hops_again) = ErrorEnvelope::decode(&again).expect("just written");
+    assert_eq!(error_again, error);
+    assert!(hops.iter().eq(hops_again.iter()), "{hops:?}");
 }
 
 fn control(data: &[u8]) {
@@ -58,6 +91,12 @@ fn control(data: &[u8]) {
         assert!(is_service(service));
         assert!(methods.iter().all(|method| method.is_ok_and(is_method)));
     }
+    if let ControlMessage::Labels { labels } = message {
+        pairs(labels, LABEL_BYTES_MAX);
+    }
+    if let ControlMessage::Announce { page } = message {
+        announcement(page);
+    }
     if let ControlMessage::Goodbye { code, .. } = message {
         let reason = CloseReason::from_wire(code);
         let is_known = reason != CloseReason::Fault(ErrorCode::Internal);
@@ -65,6 +104,26 @@ fn control(data: &[u8]) {
     }
     let again = rewritten(&message, data, b"");
     assert_eq!(ControlMessage::decode(&again), Ok(message));
+}
+
+/// Every record of a page that was taken is legal, none is lost, and all can be written again.
+fn announcement(page: &[u8]) {
+    let mut written = Vec::new();
+    for record in records(page) {
+        let (Record::Up { origin, service, node, .. }
+        | Record::Down { origin, service, node, .. }
+        | Record::Lost { origin, service, node }) = record;
+        assert!(is_node_id(origin) && is_service(service) && is_node_id(node));
+        if let Record::Up { methods, labels, path: way, .. } = record {
+            assert!(methods.iter().all(|method| method.is_ok_and(is_method)));
+            pairs(labels, LABEL_BYTES_MAX);
+            assert!(!way.is_empty());
+            path(way);
+        }
+        written.extend(postcard::to_allocvec(&record).expect("writing does not fail"));
+    }
+    assert!(written.len() < page.len() || written == page, "{page:02x?}, wrote {written:02x?}");
+    assert!(records(&written).eq(records(page)));
 }
 
 fn texts(data: &[u8]) {
@@ -82,3 +141,6 @@ fn rewritten<T: Serialize>(value: &T, data: &[u8], body: &[u8]) -> Vec<u8> {
     assert!(bytes.len() < data.len() || bytes == data, "read {data:02x?}, wrote {bytes:02x?}");
     bytes
 }
+
+/// What docs/protocol.md allows the labels of a node.
+const LABEL_BYTES_MAX: usize = 1 << 10;

@@ -4,15 +4,18 @@
 use bytes::BytesMut;
 use relay_core::frame::{FrameWriter, Kind};
 use relay_core::message::{
-    ControlMessage, OPTION_IDEMPOTENT, RequestEnvelope, ResponseEnvelope, Status, Texts,
+    ErrorEnvelope, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH, OPTION_TRACE, Priority,
+    RequestEnvelope, ResponseEnvelope, Status, Texts,
 };
-use relay_core::{Call, CloseReason, ErrorCode, Executed, Reply, Role};
+use relay_core::{Call, CloseReason, ErrorCode, Executed, Reply, Retry, Role};
 use serde::Serialize;
 use std::time::Duration;
 
 use crate::input::Input;
+use control::control;
 use world::World;
 
+mod control;
 mod world;
 
 /// A node of one or two shards and the steps of everything around it.
@@ -38,7 +41,7 @@ fn step(world: &mut World, input: &mut Input<'_>) {
             let peer = input.byte();
             world.shake_hands(world.links.len().wrapping_sub(1), peer);
         }
-        Step::Dial => world.dial(),
+        Step::Dial => world.dial(&["main"]),
         Step::Connect => {
             let dial = input.below(world.dials.len());
             let peer = input.byte();
@@ -79,6 +82,8 @@ fn step(world: &mut World, input: &mut Input<'_>) {
         Step::Application => application(world, input),
         Step::Drain => world.on_node(|node, now, out| node.drain(now, out)),
         Step::CloseAll => world.close_all(CloseReason::Shutdown),
+        Step::Leave => world.leave(),
+        Step::DialMore => world.dial(&["main", "other", "third"]),
     }
 }
 
@@ -88,12 +93,15 @@ fn application(world: &mut World, input: &mut Input<'_>) {
         0..3 => {
             let (target, body) = (input.byte(), input.byte());
             let call = Call {
-                node: NODES[usize::from(target & 3)],
+                node: target_node(target),
                 service: SERVICES[usize::from(target >> 2 & 3)],
                 method: "get",
                 body: &vec![b'7'; usize::from(body) * 4],
                 deadline: Duration::from_millis(u64::from(input.short())),
                 idempotent: target & 64 != 0,
+                priority: [Priority::Normal, Priority::High, Priority::Low][usize::from(body) % 3],
+                trace: target & 32 != 0,
+                headers: &[],
             };
             world.call(u16::from(target >> 7), call);
         }
@@ -155,35 +163,39 @@ fn frame(world: &mut World, input: &mut Input<'_>) {
 }
 
 fn request(input: &mut Input<'_>) -> Vec<u8> {
-    let (target, options, ttl) = (input.byte(), input.byte(), input.byte());
-    let mut space = Vec::new();
+    let (target, what, ttl) = (input.byte(), input.byte(), input.byte());
+    let (mut space, mut way) = (Vec::new(), Vec::new());
     let headers = ["traceparent", "00-1-2-01"];
+    let option = |bit: u8, option: u8| if what & bit == 0 { 0 } else { option };
+    let options = option(1, OPTION_IDEMPOTENT)
+        | option(2, OPTION_TRACE)
+        | option(8, OPTION_HIGH)
+        | option(16, OPTION_LOW)
+        | option(32, OPTION_PATH)
+        | option(64, 1 << 5);
+    let ways: [&[&str]; 4] =
+        [&["here"], &["here", "peer-1"], &["peer-0", "here", "peer-1"], &["here", "here"]];
     encoded(&RequestEnvelope {
-        node: NODES[usize::from(target & 3)],
+        node: target_node(target),
         service: SERVICES[usize::from(target >> 2 & 3)],
         method: "get",
         deadline_ms: u32::from(input.short()),
-        options: options & (OPTION_IDEMPOTENT | 2),
+        options,
         ttl: ttl % 16,
         content: 0,
-        headers: if options & 4 == 0 { Texts::default() } else { Texts::pack(headers, &mut space) },
+        headers: if what & 4 == 0 { Texts::default() } else { Texts::pack(headers, &mut space) },
+        path: if what & 32 == 0 {
+            Texts::default()
+        } else {
+            Texts::pack(ways[usize::from(target >> 6)], &mut way)
+        },
     })
 }
 
-fn control(input: &mut Input<'_>) -> Vec<u8> {
-    let (what, ms) = (input.byte(), u32::from(input.short()));
-    let (service, code, message) = (SERVICES[usize::from(what >> 4 & 3)], 210, "taken");
-    let mut space = Vec::new();
-    let methods = ["get", "set", "add", "del"];
-    let methods = Texts::pack(&methods[..usize::from(what >> 6)], &mut space);
-    encoded(&match what % 6 {
-        0 => ControlMessage::Register { service, methods, ttl_ms: ms },
-        1 => ControlMessage::Registered { service },
-        2 => ControlMessage::Refused { service, code, message },
-        3 => ControlMessage::Withdraw { service },
-        4 => ControlMessage::Refresh,
-        _ => ControlMessage::Goodbye { code: ms as u16, message, reconnect_in_ms: ms },
-    })
+/// Whom a call is for, with or without the Main of the node.
+fn target_node(target: u8) -> &'static str {
+    let nodes = if target & 16 == 0 { NODES } else { NODES_AT_MAINS };
+    nodes[usize::from(target & 3)]
 }
 
 /// A peer answers what it was asked, which a made-up label seldom hits.
@@ -197,10 +209,40 @@ fn answer(world: &mut World, input: &mut Input<'_>) {
     let (kind, mut payload) = match which & 3 {
         0 => (Kind::Error, input.piece().to_vec()),
         1 => (Kind::Response, encoded(&response(Status::ApplicationError))),
-        _ => (Kind::Response, encoded(&response(Status::Result))),
+        2 => (Kind::Response, encoded(&response(Status::Result))),
+        _ => (Kind::Error, failure(input.byte())),
     };
-    payload.resize(payload.len() + size, b'1');
+    if kind == Kind::Response && which & 0x80 != 0 {
+        payload = encoded(&response(Status::TracedResult));
+        payload.extend_from_slice(&encoded(&Texts(input.piece())));
+    }
+    payload.resize(payload.len() + if kind == Kind::Error { 0 } else { size }, b'1');
     world.receive(link, &written(kind, label, 0, &payload));
+}
+
+/// An error after which a call may be sent elsewhere, or may not.
+fn failure(what: u8) -> Vec<u8> {
+    let codes = [ErrorCode::Overloaded, ErrorCode::Unavailable, ErrorCode::Deadline];
+    let (retry, executed) = match what >> 2 & 3 {
+        0 => (Retry::Safe, Executed::No),
+        1 => (Retry::AfterMs(u32::from(what)), Executed::No),
+        2 => (Retry::Unsafe, Executed::Unknown),
+        _ => (Retry::Never, Executed::Yes),
+    };
+    let error = ErrorEnvelope {
+        code: codes[usize::from(what & 3) % 3] as u16,
+        executed,
+        retry,
+        limit: None,
+        node: NODES[1 + usize::from(what >> 4) % 3],
+        message: "no",
+    };
+    let mut payload = encoded(&error);
+    if what & 0x80 != 0 {
+        // One hop: "a", a microsecond, one attempt.
+        payload.extend_from_slice(&encoded(&Texts(&[1, b'a', 1, 1])));
+    }
+    payload
 }
 
 const fn response(status: Status) -> ResponseEnvelope {
@@ -238,10 +280,12 @@ enum Step {
     Application,
     Drain,
     CloseAll,
+    Leave,
+    DialMore,
 }
 
 /// What a byte chooses; the order is the meaning of the kept inputs, so new steps go to the end.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 21] = [
     Step::Accept,
     Step::Meet,
     Step::Dial,
@@ -261,8 +305,11 @@ const STEPS: [Step; 19] = [
     Step::Frame,
     Step::Drain,
     Step::CloseAll,
+    Step::Leave,
+    Step::DialMore,
 ];
 
 const NODES: [&str; 4] = ["", "peer-0", "peer-1", "here"];
+const NODES_AT_MAINS: [&str; 4] = ["peer-0@here", "peer-0@peer-1", "peer-1@peer-2", "here@here"];
 const SERVICES: [&str; 4] = ["a", "b", "c", "d"];
 const STEPS_MAX: usize = 64;

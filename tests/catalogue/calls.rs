@@ -2,7 +2,7 @@
 
 use crate::attacker::{Said, frame, label, within};
 use crate::false_main::{caller_of_a_false_main, end_of_its_link};
-use crate::messages::{Request, result, unavailable};
+use crate::messages::{Request, result, texts, unavailable};
 use crate::wire::Kind;
 use crate::world::{World, until};
 use bytes::Bytes;
@@ -100,6 +100,23 @@ async fn r23_a_home_speaks_for_itself_only(kind: Kind) {
     }
     drop(link);
     world.down().await;
+    // Nor does it say which way a call takes, and neither does a caller: only a Main does.
+    for role in [Role::Home, Role::Caller] {
+        let mut link = world.open(role).await;
+        for (index, path) in [&["main"][..], &["main", "other"], &["other"]].iter().enumerate() {
+            let id = label(index as u32, 1);
+            let request = Request { path: texts(*path), ..Request::to("echo", "echo", b"1") };
+            link.call(id, &request).await;
+            let (at, said) = link.answer().await;
+            let Said::Failed(error) = said else { panic!("{role:?} {path:?}: {said:?}") };
+            let told = (at, error.code, error.executed);
+            assert_eq!(told, (id, ErrorCode::BadRequest, Executed::No), "{role:?} {path:?}");
+        }
+        link.is_alive().await;
+        drop(link);
+        world.down().await;
+    }
+    assert_eq!(world.ran(), 0);
     world.still_serves().await;
 }
 

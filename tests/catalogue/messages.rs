@@ -149,6 +149,8 @@ pub(crate) struct Request {
     pub(crate) options: u8,
     pub(crate) ttl: u8,
     pub(crate) headers: Vec<u8>,
+    /// Packed names; with a path the option says so.
+    pub(crate) path: Vec<u8>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -162,14 +164,18 @@ impl Request {
             options: 0,
             ttl: 10,
             headers: Vec::new(),
+            path: Vec::new(),
             body: body.to_vec(),
         }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let envelope = Writer::default().text(&self.node).text(&self.service).text(&self.method);
-        let numbers = envelope.varint(self.deadline_ms).raw(&[self.options, self.ttl, 0]);
-        numbers.text(&self.headers).raw(&self.body).0
+        let has_path = !self.path.is_empty();
+        let options = self.options | if has_path { OPTION_PATH } else { 0 };
+        let numbers = envelope.varint(self.deadline_ms).raw(&[options, self.ttl, 0]);
+        let lists = numbers.text(&self.headers);
+        if has_path { lists.text(&self.path) } else { lists }.raw(&self.body).0
     }
 }
 
@@ -184,6 +190,55 @@ pub(crate) fn register(service: &[u8], methods: &[u8]) -> Vec<u8> {
 
 pub(crate) fn registered(service: &str) -> Vec<u8> {
     Writer::default().raw(&[1]).text(service).0
+}
+
+/// What a Main announces of a service; every field can be wrong.
+#[derive(Clone)]
+pub(crate) struct Up {
+    pub(crate) origin: String,
+    pub(crate) epoch: u64,
+    pub(crate) seq: u64,
+    pub(crate) service: String,
+    pub(crate) node: String,
+    pub(crate) methods: Vec<u8>,
+    pub(crate) labels: Vec<u8>,
+    pub(crate) ttl_ms: u64,
+    pub(crate) path: Vec<u8>,
+}
+
+impl Up {
+    /// A service of a Home that is attached to the Main `origin`, which announces it itself.
+    pub(crate) fn of(origin: &str, service: &str) -> Self {
+        Self {
+            origin: origin.into(),
+            epoch: 1,
+            seq: 1,
+            service: service.into(),
+            node: "home".into(),
+            methods: Vec::new(),
+            labels: Vec::new(),
+            ttl_ms: 600_000,
+            path: texts([origin]),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let word = Writer::default().raw(&[0]).text(&self.origin).varint(self.epoch);
+        let names = word.varint(self.seq).text(&self.service).text(&self.node);
+        let lists = names.raw(&[7; 8]).text(&self.methods).text(&self.labels);
+        lists.varint(self.ttl_ms).text(&self.path).0
+    }
+}
+
+/// The record that an offer is over.
+pub(crate) fn down(origin: &str, epoch: u64, seq: u64, service: &str, node: &str) -> Vec<u8> {
+    let word = Writer::default().raw(&[1]).text(origin).varint(epoch).varint(seq);
+    word.text(service).text(node).0
+}
+
+/// A page of records.
+pub(crate) fn announce(page: &[u8]) -> Vec<u8> {
+    Writer::default().raw(&[8]).text(page).0
 }
 
 /// The result `body` of a handler.
@@ -208,3 +263,4 @@ pub(crate) const REQUEST: u8 = 0;
 pub(crate) const CHALLENGE: u8 = 1;
 pub(crate) const PROOF: u8 = 2;
 pub(crate) const RESPONSE: u8 = 3;
+const OPTION_PATH: u8 = 1 << 4;

@@ -105,7 +105,13 @@ async fn to_the_main(
     match stage {
         Stage::First => {}
         Stage::Handshake => drop(link.ask(&hello.encode()).await.expect("a challenge")),
-        Stage::Open => link.shake(&hello, &signing).await.expect("accepted"),
+        Stage::Open => {
+            link.shake(&hello, &signing).await.expect("accepted");
+            if role == Role::Main {
+                // Mains greet each other first.
+                link.expect(FrameKind::Control).await;
+            }
+        }
     }
     link.send_frame(kind, label(0, 1), &payload(kind, true, &hello.encode())).await;
     match cell {

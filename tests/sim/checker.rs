@@ -99,7 +99,7 @@ impl Checker {
         });
         let Some(uid) = right else {
             // Nobody can make up the mark of a call, so what bears it was made by its caller.
-            let marked = known.is_some_and(|uid| body.get(..12) == self.body(uid).get(..12));
+            let marked = self.call_of(body).is_some();
             if !hostility || marked {
                 self.blame("S3", known, "the call that arrived is not a call that was made");
             }
@@ -217,12 +217,25 @@ impl Checker {
     /// The body that only this call has: its number, a mark that nobody can guess, padding.
     pub(crate) fn body(&self, uid: u32) -> Vec<u8> {
         let step = &self.calls[uid as usize].step;
-        let mark = Dice::new(self.seed, &[BODY, u64::from(uid)]).next();
         let mut body = Vec::with_capacity(12 + step.body as usize);
-        body.extend_from_slice(&uid.to_be_bytes());
-        body.extend_from_slice(&mark.to_be_bytes());
+        body.extend_from_slice(&self.mark(uid));
         body.resize(12 + step.body as usize, uid as u8 ^ 0x5a);
         body
+    }
+
+    /// The number of a call and a mark that nobody can guess.
+    fn mark(&self, uid: u32) -> [u8; 12] {
+        let mut mark = [0; 12];
+        mark[..4].copy_from_slice(&uid.to_be_bytes());
+        let lot = Dice::new(self.seed, &[BODY, u64::from(uid)]).next();
+        mark[4..].copy_from_slice(&lot.to_be_bytes());
+        mark
+    }
+
+    /// The call that a body is of, unless it was damaged or made up.
+    pub(crate) fn call_of(&self, body: &[u8]) -> Option<u32> {
+        let uid = uid_of(body).filter(|uid| (*uid as usize) < self.calls.len())?;
+        body.starts_with(&self.mark(uid)).then_some(uid)
     }
 
     /// The answer that only this call to this service has.

@@ -3,6 +3,7 @@
 
 mod coverage;
 mod differential;
+mod envelopes;
 mod error_table;
 mod nodes;
 mod ours;

@@ -4,8 +4,8 @@ use bytes::BytesMut;
 use relay_core::frame::{FrameWriter, Kind};
 use relay_core::handshake::{Acceptor, Dialler, Grant};
 use relay_core::message::{
-    ControlMessage, ErrorEnvelope, OPTION_IDEMPOTENT, RequestEnvelope, ResponseEnvelope, Status,
-    Texts,
+    ControlMessage, ErrorEnvelope, Hop, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH,
+    OPTION_TRACE, Record, RequestEnvelope, ResponseEnvelope, Status, Texts,
 };
 use relay_core::{Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
 use serde::Serialize;
@@ -19,17 +19,19 @@ pub(crate) fn written() -> Vec<(&'static str, Vec<u8>)> {
     for (name, payload) in handshake() {
         add(name, Kind::Handshake, 0, 0, payload);
     }
-    for (name, message) in control(&mut Vec::new()) {
+    for (name, message) in control(&Packed::new()) {
         add(name, Kind::Control, 0, 0, envelope(&message, b""));
     }
-    for (name, label, ttl, request, body) in requests(&mut Vec::new()) {
+    for (name, label, ttl, request, body) in requests(&Packed::new()) {
         add(name, Kind::Request, label, ttl, envelope(&request, body));
     }
-    for (name, response, body) in responses() {
-        add(name, Kind::Response, LABEL, 0, envelope(&response, body));
+    for (name, response, hops, body) in responses() {
+        let hops = if response.status.is_traced() { hop_list(hops) } else { Vec::new() };
+        add(name, Kind::Response, LABEL, 0, envelope(&response, &[&hops, body].concat()));
     }
-    for (name, error) in errors() {
-        add(name, Kind::Error, LABEL, 0, envelope(&error, b""));
+    for (name, error, hops) in errors() {
+        let hops = if hops.is_empty() { Vec::new() } else { hop_list(hops) };
+        add(name, Kind::Error, LABEL, 0, envelope(&error, &hops));
     }
     for (name, kind, id, ttl, payload) in OPAQUE {
         add(name, *kind, *id, *ttl, payload.to_vec());
@@ -61,6 +63,7 @@ pub(crate) fn handshake() -> Vec<(&'static str, Vec<u8>)> {
         ("handshake/proof", proof),
         ("handshake/accepted", accepted),
         ("handshake/rejected", crate::nodes::refusal()),
+        ("handshake/later", crate::nodes::pacing()),
     ]
 }
 
@@ -74,13 +77,86 @@ pub(crate) fn main_node() -> (Config, Identity) {
     (config(Role::Main), identity(1, "main"))
 }
 
-pub(crate) fn control(space: &mut Vec<u8>) -> Vec<(&'static str, ControlMessage<'_>)> {
+/// Another Main, which links to "main".
+pub(crate) fn other_main() -> (Config, Identity) {
+    (config(Role::Main), identity(3, "north"))
+}
+
+/// The lists of texts that messages borrow.
+pub(crate) struct Packed {
+    methods: Vec<u8>,
+    labels: Vec<u8>,
+    headers: Vec<u8>,
+    paths: [Vec<u8>; 3],
+    pages: [Vec<u8>; 2],
+}
+
+impl Packed {
+    pub(crate) fn new() -> Self {
+        let pack = |texts: &[&str]| {
+            let mut space = Vec::new();
+            Texts::pack(texts, &mut space);
+            space
+        };
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let mut packed = Self {
+            methods: pack(&["get_posts", "add"]),
+            labels: pack(&["zone", "eu"]),
+            headers: pack(&["traceparent", trace, "x-shard", "7"]),
+            paths: [pack(&["main"]), pack(&["main", "north"]), pack(&["north", "south"])],
+            pages: [Vec::new(), Vec::new()],
+        };
+        let page = |records: Vec<Record<'_>>| {
+            records.iter().flat_map(|record| envelope(record, b"")).collect()
+        };
+        packed.pages = [page(vec![packed.up()]), page(packed.changes())];
+        packed
+    }
+
+    /// What the Main "main" says of the Home "alice", which registered "blog".
+    fn up(&self) -> Record<'_> {
+        Record::Up {
+            origin: "main",
+            epoch: EPOCH,
+            seq: 1,
+            service: "blog",
+            node: "alice",
+            key: MARK,
+            methods: Texts(&self.methods),
+            labels: Texts(&self.labels),
+            ttl_ms: 600_000,
+            path: Texts(&self.paths[0]),
+        }
+    }
+
+    pub(crate) fn changes(&self) -> Vec<Record<'_>> {
+        let passed_on = Record::Up {
+            origin: "north",
+            epoch: 5,
+            seq: 2,
+            service: "shop",
+            node: "bob",
+            key: [0, 1, 2, 3, 4, 5, 6, 7],
+            methods: Texts::default(),
+            labels: Texts::default(),
+            ttl_ms: 30_000,
+            path: Texts(&self.paths[1]),
+        };
+        let (service, node) = ("blog", "alice");
+        let down = Record::Down { origin: "main", epoch: EPOCH, seq: 2, service, node };
+        let lost = Record::Lost { origin: "north", service: "news", node: "carol" };
+        vec![passed_on, down, lost]
+    }
+}
+
+pub(crate) fn control(packed: &Packed) -> Vec<(&'static str, ControlMessage<'_>)> {
     let (service, ttl_ms) = ("blog", 600_000);
     let none = Texts::default();
-    let methods = Texts::pack(["get_posts", "add"], space);
+    let methods = Texts(&packed.methods);
     let message = "the node shuts down";
     let code = ErrorCode::NameConflict as u16;
     let goodbye = ControlMessage::Goodbye { code: 1, message, reconnect_in_ms: 5_000 };
+    let [page, changes] = &packed.pages;
     vec![
         ("control/register", ControlMessage::Register { service, methods, ttl_ms }),
         (
@@ -92,13 +168,20 @@ pub(crate) fn control(space: &mut Vec<u8>) -> Vec<(&'static str, ControlMessage<
         ("control/withdraw", ControlMessage::Withdraw { service }),
         ("control/refresh", ControlMessage::Refresh),
         ("control/goodbye", goodbye),
+        ("control/labels", ControlMessage::Labels { labels: Texts(&packed.labels) }),
+        ("control/hello", ControlMessage::Hello { epoch_seen: EPOCH - 1 }),
+        ("control/announce", ControlMessage::Announce { page }),
+        ("control/announce_changes", ControlMessage::Announce { page: changes }),
+        ("control/digest", ControlMessage::Digest { count: 1, sum: SUM }),
+        ("control/resync", ControlMessage::Resync),
+        ("control/leaving", ControlMessage::Leaving),
     ]
 }
 
 /// Name, label, TTL of the frame, envelope, body.
 pub(crate) type Request<'a> = (&'static str, u64, u8, RequestEnvelope<'a>, &'static [u8]);
 
-pub(crate) fn requests(space: &mut Vec<u8>) -> Vec<Request<'_>> {
+pub(crate) fn requests(packed: &Packed) -> Vec<Request<'_>> {
     let short = RequestEnvelope {
         node: "",
         service: "blog",
@@ -108,31 +191,46 @@ pub(crate) fn requests(space: &mut Vec<u8>) -> Vec<Request<'_>> {
         ttl: 10,
         content: 0,
         headers: Texts::default(),
+        path: Texts::default(),
     };
-    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let full = RequestEnvelope {
         node: "alice",
         deadline_ms: 2_500,
         options: OPTION_IDEMPOTENT,
-        headers: Texts::pack(["traceparent", trace, "x-shard", "7"], space),
+        headers: Texts(&packed.headers),
         ..short
     };
+    let traced =
+        RequestEnvelope { node: "alice@main", options: OPTION_TRACE | OPTION_HIGH, ..short };
+    let options = OPTION_LOW | OPTION_PATH;
+    let path = RequestEnvelope { options, path: Texts(&packed.paths[2]), ..short };
     vec![
         ("request/short", 1 << 32, 10, short, b"[]"),
         ("request/full", LABEL, 9, full, br#"{"limit":2}"#),
+        ("request/traced", LABEL, 10, traced, b"[]"),
+        ("request/path", LABEL, 8, path, b"[]"),
     ]
 }
 
-pub(crate) fn responses() -> Vec<(&'static str, ResponseEnvelope, &'static [u8])> {
+/// Name, envelope, hops, body.
+pub(crate) type Response = (&'static str, ResponseEnvelope, &'static [Hop<'static>], &'static [u8]);
+
+pub(crate) fn responses() -> Vec<Response> {
     let of = |status| ResponseEnvelope { status, content: 0 };
     let error = br#"{"code":7,"message":"no such post"}"#;
+    let (result, failed) = (of(Status::TracedResult), of(Status::TracedApplicationError));
     vec![
-        ("response/result", of(Status::Result), b"[1,2]"),
-        ("response/application_error", of(Status::ApplicationError), error),
+        ("response/result", of(Status::Result), &[], b"[1,2]"),
+        ("response/application_error", of(Status::ApplicationError), &[], error),
+        ("response/traced_result", result, HOPS, b"[1,2]"),
+        ("response/traced_application_error", failed, HOPS, br#"{"code":7}"#),
     ]
 }
 
-pub(crate) fn errors() -> Vec<(&'static str, ErrorEnvelope<'static>)> {
+/// Name, envelope, hops.
+pub(crate) type Failure = (&'static str, ErrorEnvelope<'static>, &'static [Hop<'static>]);
+
+pub(crate) fn errors() -> Vec<Failure> {
     let of = |code: ErrorCode, executed, retry, limit, message| ErrorEnvelope {
         code: code as u16,
         executed,
@@ -145,12 +243,24 @@ pub(crate) fn errors() -> Vec<(&'static str, ErrorEnvelope<'static>)> {
     let (none, lost) = ("Service not found: 'blog'", "the link to alice ended");
     let after = Retry::AfterMs(250);
     let size = Some(1 << 20);
+    let traced = of(ErrorCode::Deadline, unknown, Retry::Unsafe, None, "too late");
     vec![
-        ("error/safe", of(ErrorCode::NoSuchService, no, Retry::Safe, None, none)),
-        ("error/unsafe", of(ErrorCode::LinkLost, unknown, Retry::Unsafe, None, lost)),
-        ("error/after_ms", of(ErrorCode::RateLimited, no, after, None, "")),
-        ("error/never_with_limit", of(ErrorCode::TooLarge, yes, Retry::Never, size, "too large")),
+        ("error/safe", of(ErrorCode::NoSuchService, no, Retry::Safe, None, none), &[]),
+        ("error/unsafe", of(ErrorCode::LinkLost, unknown, Retry::Unsafe, None, lost), &[]),
+        ("error/after_ms", of(ErrorCode::RateLimited, no, after, None, ""), &[]),
+        (
+            "error/never_with_limit",
+            of(ErrorCode::TooLarge, yes, Retry::Never, size, "too large"),
+            &[],
+        ),
+        ("error/traced", traced, WAITED),
     ]
+}
+
+/// Hops as they stand in front of a body or behind an error.
+pub(crate) fn hop_list(hops: &[Hop<'_>]) -> Vec<u8> {
+    let packed: Vec<u8> = hops.iter().flat_map(|hop| envelope(hop, b"")).collect();
+    envelope(&Texts(&packed), b"")
 }
 
 pub(crate) fn envelope<T: Serialize>(envelope: &T, body: &[u8]) -> Vec<u8> {
@@ -188,3 +298,13 @@ pub(crate) const UNIX_SECONDS: u64 = 1_700_000_000;
 pub(crate) const GRANT: Grant = Grant { session: [0x5e; 16], epoch: 7 };
 pub(crate) const DIAL_NONCE: [u8; 32] = [0xd1; 32];
 pub(crate) const ACCEPT_NONCE: [u8; 32] = [0xac; 32];
+const HOPS: &[Hop<'static>] = &[
+    Hop { node: "alice", micros: 1_500, attempts: 1 },
+    Hop { node: "main", micros: 40_000, attempts: 2 },
+];
+const WAITED: &[Hop<'static>] = &[Hop { node: "main", micros: 60_000_000, attempts: 1 }];
+/// The life of "main" after its peer has told it of an earlier one.
+pub(crate) const EPOCH: u64 = 1_800_000_000_000_001;
+/// The first bytes of the SHA-256 of the key of "alice".
+const MARK: [u8; 8] = [0x6a, 0x38, 0x03, 0xd5, 0xf0, 0x59, 0x90, 0x2a];
+const SUM: u64 = 0x7da2_9f59_a2c2_cd99;

@@ -26,6 +26,8 @@ use core::time::Duration;
 pub(super) struct Announcer {
     /// This life of the node; rises from one life to the next.
     pub(super) epoch: u64,
+    /// The same by the clock alone.
+    born: u64,
     /// Rises with every change of what is attached here.
     pub(super) seq: u64,
     links: BTreeMap<LinkId, PeerLink>,
@@ -65,6 +67,7 @@ impl Announcer {
     pub(super) const fn start_life(&mut self, unix_seconds: u64, lot: u64) {
         if self.epoch == 0 {
             self.epoch = (unix_seconds << EPOCH_LOT_BITS) | (lot >> (64 - EPOCH_LOT_BITS)) | 1;
+            self.born = self.epoch;
         }
     }
 }
@@ -100,7 +103,8 @@ impl Control {
     ) {
         let Some(peer) = self.announcer.links.get_mut(&link) else { return };
         peer.is_greeted = true;
-        if epoch_seen > self.announcer.epoch {
+        let believed = epoch_seen <= self.announcer.born.saturating_add(EPOCHS_AHEAD_MAX);
+        if epoch_seen > self.announcer.epoch && believed {
             // An earlier life had a clock that was ahead; nobody would listen to this one.
             self.announcer.epoch = epoch_seen.saturating_add(1);
             let links: Vec<LinkId> = self.announcer.links.keys().copied().collect();
@@ -457,3 +461,5 @@ struct Stand {
 const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(20);
 /// Lives that start in the same second differ by lot.
 const EPOCH_LOT_BITS: u32 = 20;
+/// A hundred years. A peer that lies must not use up the lives that this node may have.
+const EPOCHS_AHEAD_MAX: u64 = (100 * 366 * 24 * 3_600) << EPOCH_LOT_BITS;

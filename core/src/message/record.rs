@@ -31,7 +31,8 @@ pub enum Record<'a> {
         methods: Texts<'a>,
         /// What the node says of itself, as packed pairs of key and value.
         labels: Texts<'a>,
-        /// Milliseconds left of its lease when this was written.
+        /// Milliseconds for which it stands unless a digest confirms it: what is left of its lease,
+        /// or two digests.
         ttl_ms: u32,
         /// The Mains that a call crosses from here on: first the sender, last the origin.
         path: Texts<'a>,

@@ -132,3 +132,140 @@ fn control_messages_are_read_as_written() {
     let bad = bytes(&ControlMessage::Register { service: "blog", methods, ttl_ms: 1 });
     assert!(ControlMessage::decode(&bad).is_err());
 }
+
+#[test]
+fn messages_of_mains_are_read_as_written() {
+    let (mut space, mut way) = (Vec::new(), Vec::new());
+    let labels = Texts::pack(["zone", "eu"], &mut space);
+    let path = Texts::pack(["main", "north"], &mut way);
+    let up = Record::Up {
+        origin: "north",
+        epoch: u64::MAX,
+        seq: 1,
+        service: "blog",
+        node: "alice",
+        key: [9; 8],
+        methods: Texts::default(),
+        labels,
+        ttl_ms: u32::MAX,
+        path,
+    };
+    let (origin, service, node) = ("north", "blog", "alice");
+    let all = [
+        up,
+        Record::Down { origin, epoch: 1, seq: 2, service, node },
+        Record::Lost { origin, service, node },
+    ];
+    let page: Vec<u8> = all.iter().flat_map(|record| bytes(record).to_vec()).collect();
+    assert_eq!(records(&page).collect::<Vec<_>>(), all);
+    for message in [
+        ControlMessage::Labels { labels },
+        ControlMessage::Hello { epoch_seen: u64::MAX },
+        ControlMessage::Announce { page: &page },
+        ControlMessage::Announce { page: &[] },
+        ControlMessage::Digest { count: u32::MAX, sum: 7 },
+        ControlMessage::Resync,
+        ControlMessage::Leaving,
+    ] {
+        let wire = bytes(&message);
+        assert_eq!(ControlMessage::decode(&wire), Ok(message));
+        for end in 0..wire.len() {
+            assert!(ControlMessage::decode(&wire[..end]).is_err(), "{message:?}, {end} bytes");
+        }
+    }
+}
+
+#[test]
+fn r10_one_bad_record_spoils_the_page() {
+    let good = Record::Lost { origin: "north", service: "blog", node: "alice" };
+    let spoilt = |record: Record<'_>| {
+        let page = [&bytes(&good)[..], &bytes(&record)].concat();
+        let wire = bytes(&ControlMessage::Announce { page: &page });
+        ControlMessage::decode(&wire).expect_err("must be refused").code()
+    };
+    let up = |path, labels| Record::Up {
+        origin: "north",
+        epoch: 1,
+        seq: 1,
+        service: "blog",
+        node: "alice",
+        key: [0; 8],
+        methods: Texts::default(),
+        labels,
+        ttl_ms: 1,
+        path,
+    };
+    let mut space = Vec::new();
+    let none = Texts::default();
+    assert_eq!(spoilt(up(none, none)), ErrorCode::BadRequest);
+    let long = Texts::pack(["x"; PATH_MAX + 1], &mut space);
+    assert_eq!(spoilt(up(long, none)), ErrorCode::NameInvalid);
+    let mut space = Vec::new();
+    let path = Texts::pack(["north"], &mut space);
+    assert_eq!(spoilt(up(path, Texts(&[1, b'k']))), ErrorCode::BadRequest);
+    let mut space = Vec::new();
+    let long = "v".repeat(1 << 10);
+    let labels = Texts::pack(["k", &long], &mut space);
+    assert_eq!(spoilt(up(path, labels)), ErrorCode::BadRequest);
+    for (origin, service, node) in [("N", "blog", "a"), ("n", "a.b", "a"), ("n", "blog", "")] {
+        let code = spoilt(Record::Lost { origin, service, node });
+        assert_eq!(code, ErrorCode::NameInvalid, "{origin} {service} {node}");
+    }
+}
+
+#[test]
+fn f21_a_target_is_a_node_or_a_node_at_a_main() {
+    for good in ["a", "a.b-c_d", "a@b", "a.b@c-d"] {
+        assert!(is_target(good), "{good}");
+        let wire = bytes(&RequestEnvelope { node: good, ..request() });
+        assert_eq!(RequestEnvelope::decode(&wire).map(|read| read.0.node), Ok(good));
+    }
+    for bad in ["@", "a@", "@a", "a@b@c", "a@@b", "A@b", "a@B", "a @b", "a@*"] {
+        let code = decode_error(RequestEnvelope { node: bad, ..request() }).code();
+        assert_eq!(code, ErrorCode::NameInvalid, "{bad}");
+    }
+}
+
+#[test]
+fn high_and_low_exclude_each_other_and_a_path_is_announced() {
+    let options = OPTION_HIGH | OPTION_LOW;
+    assert_eq!(
+        decode_error(RequestEnvelope { options, ..request() }),
+        MessageError::Options(options)
+    );
+    for (options, priority) in
+        [(OPTION_LOW, Priority::Low), (0, Priority::Normal), (OPTION_HIGH, Priority::High)]
+    {
+        let wire = bytes(&RequestEnvelope { options, ..request() });
+        let (read, _) = RequestEnvelope::decode(&wire).expect("legal");
+        assert_eq!((read.priority(), priority.options()), (priority, options));
+    }
+    // The option says that there is a path, and there is none; then an empty one.
+    let mut wire = bytes(&RequestEnvelope { options: OPTION_PATH, ..request() });
+    assert_eq!(RequestEnvelope::decode(&wire).err(), Some(MessageError::Malformed));
+    wire.extend_from_slice(&[0]);
+    assert_eq!(RequestEnvelope::decode(&wire).err(), Some(MessageError::Malformed));
+    for (length, legal) in [(PATH_MAX, true), (PATH_MAX + 1, false)] {
+        let mut space = Vec::new();
+        let path = Texts::pack(core::iter::repeat_n("main", length), &mut space);
+        let wire = bytes(&RequestEnvelope { options: OPTION_PATH, path, ..request() });
+        assert_eq!(RequestEnvelope::decode(&wire).is_ok(), legal, "{length}");
+    }
+}
+
+#[test]
+fn hops_are_bounded_where_they_are_read_and_where_they_are_written() {
+    let name = "n".repeat(128);
+    let hop = Hop { node: &name, micros: u64::MAX, attempts: 3 };
+    let mut packed = Vec::new();
+    for count in 1..40 {
+        let list = HopList::checked(&packed).expect("legal");
+        packed = list.with(&hop);
+        let expected = usize::min(count, HOPS_BYTES_MAX / 141);
+        assert_eq!(HopList::checked(&packed).expect("legal").iter().count(), expected);
+    }
+    packed.extend_from_slice(&bytes(&hop));
+    assert_eq!(HopList::checked(&packed), Err(MessageError::Malformed));
+    assert_eq!(HopList::checked(&[1, b'!', 0, 0]), Err(MessageError::Malformed));
+    assert_eq!(HopList::checked(&[1, b'a', 0]), Err(MessageError::Malformed));
+}

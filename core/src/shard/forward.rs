@@ -150,14 +150,17 @@ impl Shard {
         except: Slot,
         now: Instant,
     ) -> Result<Target, CallError> {
-        let from_main = self.is_main() && self.role_of(from) == Some(Role::Main);
+        let main_asks = self.role_of(from) == Some(Role::Main);
+        let from_main = self.is_main() && main_asks;
+        if !envelope.path.is_empty() && !main_asks {
+            // Only Mains know ways; whoever else names one wants to go where he may not.
+            return Err(self.error(ErrorCode::BadRequest, "only a Main names a path"));
+        }
+        // At a Home every path is at its end.
         if from_main && !envelope.path.is_empty() {
             if let Some(link) = self.next_main(envelope.path)? {
                 return Ok(Target::fixed(link));
             }
-        } else if !envelope.path.is_empty() && self.is_main() {
-            // Only Mains know ways; whoever else names one wants to go where he may not.
-            return Err(self.error(ErrorCode::BadRequest, "only a Main names a path"));
         }
         let routes = Arc::clone(&self.routes);
         let mut why = NoInstance::Unknown;
@@ -231,8 +234,7 @@ impl Shard {
     #[cold]
     fn next_main(&self, path: Texts<'_>) -> Result<Option<LinkId>, CallError> {
         let mains: Vec<&str> = path.iter().flatten().collect();
-        let own = self.identity.node().as_str();
-        let place = mains.iter().position(|main| *main == own);
+        let place = mains.iter().position(|main| *main == self.identity.node().as_str());
         if !is_simple(&mains) && !cfg!(mutant = "loops_allowed") {
             return Err(self.error(ErrorCode::Loop, "the path names a Main twice"));
         }
@@ -292,8 +294,7 @@ impl Shard {
         frame: &Frame,
         from: LinkId,
     ) -> Result<u8, CallError> {
-        let crossed = envelope.ttl.checked_sub(frame.ttl());
-        let Some(forwards) = crossed else {
+        let Some(forwards) = envelope.ttl.checked_sub(frame.ttl()) else {
             return Err(self.error(ErrorCode::BadRequest, "the TTL grew on the way"));
         };
         Ok(forwards.saturating_add(1 + u8::from(self.links.is_network(from))))

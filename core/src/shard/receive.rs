@@ -155,6 +155,10 @@ impl Shard {
                 if let (Some(retiring), RETIRING_PING) = (&mut network.retiring, frame.id()) {
                     retiring.is_heard = true;
                 }
+                // The timer may be set to the end of the wait for this very pong.
+                if let Some((at, _)) = network.next_due(&self.config.limits) {
+                    self.wake_by(link, at);
+                }
             }
             Kind::Control => {
                 let payload = bytes::Bytes::copy_from_slice(frame.payload());

@@ -11,7 +11,7 @@ use crate::time::Instant;
 use core::time::Duration;
 
 /// Something a link waited for.
-enum Due {
+pub(super) enum Due {
     HandshakeTimeout,
     IdleTimeout,
     FrameTimeout,
@@ -138,7 +138,7 @@ impl super::Network {
         since.after(limits.frame_timeout).after(grace)
     }
 
-    fn next_due(&self, limits: &Limits) -> Option<(Instant, Due)> {
+    pub(super) fn next_due(&self, limits: &Limits) -> Option<(Instant, Due)> {
         if !matches!(self.phase, Phase::Open(_)) {
             if cfg!(mutant = "handshake_waits_for_ever") {
                 return None;

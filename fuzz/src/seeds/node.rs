@@ -111,7 +111,7 @@ fn hostile_homes() -> Vec<World> {
         ),
         (
             "says_goodbye_and_goes_on",
-            vec![inject(HOME, &[whole(CONTROL, 0, 0, &[5, 0, 0, 100, 1, 0, 200]), takes_all()])],
+            vec![inject(HOME, &[whole(CONTROL, 0, 0, &[11, 0, 0, 100, 1, 0, 200]), takes_all()])],
             &["hostile"],
             "",
         ),
@@ -250,7 +250,8 @@ fn changed(how: u8, payload: &[u8], rest: &[u8]) -> Vec<u8> {
 
 /// A request for two seconds.
 fn asked(service: u8) -> Vec<u8> {
-    vec![0, 0, service, 0, 7, 208, 0, 10, 0]
+    let (headers, options, mains, node, method) = (0, 0, [0; 3], 0, 0);
+    [&[headers, options][..], &mains, &[node, service, method, 7, 208, 10, 0]].concat()
 }
 
 /// One Main, two Homes, two callers, one service of both Homes; nothing else is unusual.

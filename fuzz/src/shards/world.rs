@@ -70,10 +70,10 @@ impl World {
     }
 
     /// The application wants a link.
-    pub(crate) fn dial(&mut self) {
+    pub(crate) fn dial(&mut self, addresses: &[&str]) {
         if self.dials.len() < DIALS_MAX {
             let mut out = Outbox::default();
-            let dial = self.node.dial("main", self.now, &mut out);
+            let dial = self.node.dial_any(addresses, self.now, &mut out);
             self.dials.push(dial);
             self.judge(0, out);
         }
@@ -281,6 +281,14 @@ impl World {
         });
     }
 
+    /// The node says that it is about to leave, and goes on.
+    pub(crate) fn leave(&mut self) {
+        self.on_node(|node, now, out| node.leave(now, out));
+        if let Some(sibling) = &mut self.sibling {
+            sibling.leave();
+        }
+    }
+
     pub(crate) fn close_all(&mut self, reason: CloseReason) {
         self.on_node(|node, now, out| node.close_all(reason, now, out));
         let mut out = Outbox::default();
@@ -301,7 +309,9 @@ impl World {
         assert_eq!((self.node.calls_in_flight(), siblings), (0, 0), "calls in flight");
         assert!(self.calls.is_empty(), "calls without an answer: {:?}", self.calls);
         assert!(self.serving.is_empty(), "calls of nobody: {:?}", self.serving);
-        let registry = self.node.control().registry();
+        let (registry, federation) =
+            (self.node.control().registry(), self.node.control().federation());
+        assert!(federation.is_empty(), "{} offers of nobody", federation.len());
         assert!(registry.iter().all(|(_, node, _)| node == self.node.id()), "services of nobody");
     }
 
@@ -397,6 +407,12 @@ fn party(role: Role, key: u8, node: &str) -> (Config, Identity) {
         services_max: 5,
         methods_per_service_max: 2,
         write_bytes_max: 4_096,
+        // So that announcements and calls cross two Mains, too.
+        hops_max: 4,
+        services_per_peer_max: 3,
+        breaker_failures: 2,
+        attempts_max: 3,
+        retry_bytes_max: 4_096,
         ..Limits::default()
     };
     config.limits.validate().expect("legal limits");

@@ -1,7 +1,6 @@
 //! What a bystander sees of frames and counts while the world runs, and what must hold of it.
 
 use super::World;
-use crate::checker::uid_of;
 use crate::network::WireState;
 use crate::queue::Event;
 use relay_core::frame::{CHECKSUM_BYTES, HEADER_BYTES, Kind};
@@ -22,7 +21,7 @@ impl World {
         let now = self.local(at);
         let Some(node) = &host.node else { return };
         let wanted = |node: &str| envelope.node.is_empty() || envelope.node == node;
-        let uid = uid_of(body).filter(|uid| (*uid as usize) < self.checker.calls.len());
+        let uid = self.checker.call_of(body);
         let ends = self.wires[wire].ends.map(|end| end.host);
         let server = if ends[0] == at { ends[1] } else { ends[0] };
         let to_main = self.hosts.get(server).is_some_and(|server| server.role == Role::Main);
