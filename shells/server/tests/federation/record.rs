@@ -43,12 +43,12 @@ pub(crate) struct Counts {
 }
 
 impl Record {
-    /// A service whose method `run` notes the call and answers with its number. Every third call
+    /// A service whose method `run` notes the call and answers with what it carries, its number. Every third call
     /// takes some time, so that there are always calls that run.
     fn service(self: &Arc<Self>) -> impl Service + use<> {
         let record = Arc::clone(self);
         service_fn(&["run"], move |request| {
-            let number: u64 = std::str::from_utf8(&request.body).unwrap().parse().unwrap();
+            let [number]: [u64; 1] = serde_json::from_slice(&request.body).unwrap();
             *record.runs().entry(number).or_default() += 1;
             async move {
                 if number.is_multiple_of(3) {

@@ -4,6 +4,7 @@ use crate::http::{self, Trouble};
 use crate::mesh::{Mesh, until};
 use crate::record::{Call, Told};
 use relay_tokio::{Answer, CallRequest, Executed, Node, NodeConfig, Role};
+use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,11 +137,12 @@ impl Shared {
 }
 
 async fn call(node: &Node, number: u64, idempotent: bool) -> Told {
-    let mut request = CallRequest::new("record", "run", number.to_string());
+    let params = format!("[{number}]");
+    let mut request = CallRequest::new("record", "run", params.clone());
     request.idempotent = idempotent;
     request.deadline = DEADLINE;
     match node.call(request).await {
-        Ok(Answer::Result(body)) if body == number.to_string() => Told::Result,
+        Ok(Answer::Result(body)) if body == params => Told::Result,
         Ok(answer) => Told::Wrong(format!("{answer:?}")),
         Err(error) => Told::Failed(error.executed, error.to_string()),
     }
@@ -149,12 +151,12 @@ async fn call(node: &Node, number: u64, idempotent: bool) -> Told {
 /// One call by HTTP. The next Main is asked only if the call provably did not run at the one
 /// before, and no Main is asked twice.
 async fn post(mains: &[SocketAddr], at: &mut usize, number: u64) -> Told {
-    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"record.run","params":{number}}}"#);
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"record.run","params":[{number}]}}"#);
     let mut last = String::new();
     for _ in mains {
         let main = *at;
         match http::rpc(mains[main], &body).await {
-            Ok(answer) if answer["result"] == number => return Told::Result,
+            Ok(answer) if answer["result"] == json!([number]) => return Told::Result,
             Ok(answer) => {
                 let executed = match answer["error"]["data"]["executed"].as_str() {
                     Some("no") => Executed::No,
@@ -178,5 +180,5 @@ async fn post(mains: &[SocketAddr], at: &mut usize, number: u64) -> Told {
 }
 
 const DEADLINE: Duration = Duration::from_secs(20);
-const CALLS_AT_ONCE: usize = 2;
-const PAUSE: Duration = Duration::from_millis(5);
+const CALLS_AT_ONCE: usize = 4;
+const PAUSE: Duration = Duration::from_millis(2);
