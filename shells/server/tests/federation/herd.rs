@@ -1,7 +1,7 @@
 //! A thousand Homes on one Main that dies: they come back one after the other.
 
 use crate::http;
-use crate::mesh::{LONG, ended, endpoint, nodes_offering, own_address, start_main, until};
+use crate::mesh::{LONG, ended, endpoint, nodes_of, own_address, start_main, until};
 use crate::process::Process;
 use relay_tokio::{Answer, CallRequest, Node, NodeConfig, Role, service_fn};
 use std::collections::BTreeMap;
@@ -94,7 +94,7 @@ impl Watched {
         let links = since.elapsed();
         until("every Home is listed", async || {
             let registry = http::json(self.address, "/federation/registry").await;
-            registry.is_some_and(|registry| nodes_offering(&registry, "demo").len() == homes.len())
+            registry.is_some_and(|registry| nodes_of(&registry).len() == homes.len())
         })
         .await;
         let listed = since.elapsed();
@@ -105,6 +105,13 @@ impl Watched {
             most_in_a_second(&samples),
             samples.len()
         );
+        let mut curve: Vec<usize> = Vec::new();
+        for second in 1..=listed.as_secs() + 1 {
+            let until = since + Duration::from_secs(second);
+            let seen = samples.iter().take_while(|(_, told, _)| *told <= until).last();
+            curve.push(seen.map_or(0, |(_, _, links)| *links));
+        }
+        println!("{when}: links after each second {curve:?}");
         let slots = homes.len().div_ceil(PACE) as u64;
         let bound = Duration::from_secs(slots) + BACKOFF_MAX;
         assert!(listed <= bound, "{when}: {listed:?}, {bound:?} allowed");

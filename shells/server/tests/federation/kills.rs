@@ -43,7 +43,7 @@ async fn episode(mesh: &mut Mesh, pauses: &mut Pauses) -> (Counts, Vec<String>) 
     let record = Arc::new(Record::default());
     let homes = record.homes(mesh, HOMES);
     let names: BTreeSet<String> = homes.iter().map(|home| home.id().to_string()).collect();
-    mesh.until_joined("record", &names).await;
+    mesh.until_joined(&names).await;
     let mut traffic = Traffic::default();
     traffic.add_linked(mesh, CALLERS).await;
     traffic.until_all_succeed_after(Instant::now()).await;
@@ -54,11 +54,11 @@ async fn episode(mesh: &mut Mesh, pauses: &mut Pauses) -> (Counts, Vec<String>) 
         traffic.until_all_succeed_after(killed).await;
         pauses.0.extend(was_linked.into_iter().zip(traffic.first_successes(killed)));
         mesh.run(victim);
-        mesh.until_joined("record", &names).await;
+        mesh.until_joined(&names).await;
     }
     let calls = traffic.stop().await;
     record.close(homes).await;
-    mesh.until_joined("record", &BTreeSet::new()).await;
+    mesh.until_joined(&BTreeSet::new()).await;
     record.judge(&calls)
 }
 

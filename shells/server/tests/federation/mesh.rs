@@ -55,23 +55,24 @@ impl Mesh {
         lines
     }
 
-    /// Waits until every Main is linked to both others and lists these nodes as ones that offer
-    /// `service`.
-    pub(crate) async fn until_joined(&self, service: &str, nodes: &BTreeSet<String>) {
+    /// Waits until every Main is linked to both others and lists the services of these nodes and
+    /// no others.
+    pub(crate) async fn until_joined(&self, nodes: &BTreeSet<String>) {
         for (main, address) in self.addresses.iter().enumerate() {
             until(&format!("Main {main} is part of the mesh"), async || {
                 let health = http::json(*address, "/federation/health").await;
                 let registry = http::json(*address, "/federation/registry").await;
                 let (Some(health), Some(registry)) = (health, registry) else { return false };
-                health["connected_peers"] == 2 && nodes_offering(&registry, service) == *nodes
+                health["connected_peers"] == 2 && nodes_of(&registry) == *nodes
             })
             .await;
         }
     }
 
-    /// The Mains in the order in which the nth node is to try them: each order as often as any.
+    /// The Mains in the order in which the nth node is to try them. Of six nodes each has another
+    /// order, and those whose numbers differ by three begin at different Mains.
     pub(crate) fn order(&self, nth: usize) -> Vec<Endpoint> {
-        let (first, step) = (nth % 3, 1 + nth / 3 % 2);
+        let (first, step) = ((nth + nth / 3) % 3, 1 + nth / 3 % 2);
         let order = (0..3).map(|at| self.addresses[(first + at * step) % 3]);
         order.map(|address| endpoint(address)).collect()
     }
@@ -104,12 +105,14 @@ pub(crate) async fn ended(process: Process) -> (Option<i32>, Vec<String>) {
     tokio::task::spawn_blocking(|| process.ended()).await.unwrap()
 }
 
-/// The nodes that offer a service, as a page of the registry tells.
-pub(crate) fn nodes_offering(registry: &Value, service: &str) -> BTreeSet<String> {
-    let first = &registry["servers"][service];
-    let others = first["instances"].as_array().into_iter().flatten();
-    let nodes = std::iter::once(first).chain(others);
-    nodes.filter_map(|instance| instance["node_id"].as_str().map(String::from)).collect()
+/// The nodes that offer anything, as a page of the registry tells.
+pub(crate) fn nodes_of(registry: &Value) -> BTreeSet<String> {
+    let services = registry["servers"].as_object().into_iter().flatten();
+    let instances = services.flat_map(|(_, first)| {
+        let others = first["instances"].as_array().into_iter().flatten();
+        std::iter::once(first).chain(others)
+    });
+    instances.filter_map(|instance| instance["node_id"].as_str().map(String::from)).collect()
 }
 
 /// An address that nothing else uses, not even as the near end of a connection: of the network

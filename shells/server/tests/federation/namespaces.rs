@@ -1,7 +1,7 @@
 //! Three Mains on three hosts that are network namespaces. One of them is cut off and comes back.
 //! Nothing leaves the namespaces, and nothing outside of them is changed.
 
-use crate::mesh::{main_id, nodes_offering, until};
+use crate::mesh::{main_id, nodes_of, until};
 use crate::process::{Process, command};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -92,7 +92,7 @@ impl Host {
     /// The nodes that offer the service, as the Main of this host knows them.
     fn nodes(&self) -> BTreeSet<String> {
         let registry = self.curl(&["http://127.0.0.1:8080/federation/registry"]);
-        nodes_offering(&registry, "echo")
+        nodes_of(&registry)
     }
 
     /// Calls the Home of another host from this one.

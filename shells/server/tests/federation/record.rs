@@ -43,7 +43,7 @@ pub(crate) struct Counts {
 }
 
 impl Record {
-    /// A service whose method `run` notes the call and answers with what it carries, its number. Every third call
+    /// A service whose method `run` notes the call and answers with what it carries, its number. Every fourth call
     /// takes some time, so that there are always calls that run.
     fn service(self: &Arc<Self>) -> impl Service + use<> {
         let record = Arc::clone(self);
@@ -51,7 +51,7 @@ impl Record {
             let [number]: [u64; 1] = serde_json::from_slice(&request.body).unwrap();
             *record.runs().entry(number).or_default() += 1;
             async move {
-                if number.is_multiple_of(3) {
+                if number.is_multiple_of(4) {
                     tokio::time::sleep(WORK).await;
                 }
                 Ok(request.body)
@@ -59,14 +59,15 @@ impl Record {
         })
     }
 
-    /// Homes that offer the service `record`, each by the Mains in another order.
+    /// Homes that go by the Mains in different orders. Each service is offered by two of them, at
+    /// different Mains at first, so that calls cross Mains and have somewhere else to go.
     pub(crate) fn homes(self: &Arc<Self>, mesh: &Mesh, count: usize) -> Vec<Node> {
         let homes = (0..count).map(|nth| {
             let mut config = NodeConfig::new(Role::Home);
             config.node_id = Some(format!("home-{nth}"));
             config.upstreams = mesh.order(nth);
             let home = Node::start(config).unwrap();
-            home.register("record", Arc::new(self.service())).unwrap();
+            home.register(&service_of(nth as u64), Arc::new(self.service())).unwrap();
             home
         });
         homes.collect()
@@ -140,6 +141,11 @@ impl fmt::Display for Call {
             Told::Nothing => f.write_str("nothing"),
         }
     }
+}
+
+/// The service that a call with this number goes to.
+pub(crate) fn service_of(number: u64) -> String {
+    format!("record-{}", number % 3)
 }
 
 const WORK: Duration = Duration::from_millis(4);

@@ -14,7 +14,7 @@ async fn a_rolling_restart_costs_no_call() {
     let record = Arc::new(Record::default());
     let homes = record.homes(&mesh, HOMES);
     let names: BTreeSet<String> = homes.iter().map(|home| home.id().to_string()).collect();
-    mesh.until_joined("record", &names).await;
+    mesh.until_joined(&names).await;
     let mut traffic = Traffic::default();
     traffic.add_linked(&mesh, LINKED_CALLERS).await;
     traffic.add_http(&mesh, HTTP_CALLERS);
@@ -32,7 +32,7 @@ async fn a_rolling_restart_costs_no_call() {
         phases.begin(format!("{} starts", main_id(main)));
         mesh.run(main);
         phases.begin(format!("{} joins", main_id(main)));
-        mesh.until_joined("record", &names).await;
+        mesh.until_joined(&names).await;
         phases.begin(String::from("all are there"));
         traffic.until_all_succeed_after(Instant::now()).await;
     }

@@ -2,7 +2,7 @@
 
 use crate::http::{self, Trouble};
 use crate::mesh::{Mesh, until};
-use crate::record::{Call, Told};
+use crate::record::{Call, Told, service_of};
 use relay_tokio::{Answer, CallRequest, Executed, Node, NodeConfig, Role};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -138,7 +138,7 @@ impl Shared {
 
 async fn call(node: &Node, number: u64, idempotent: bool) -> Told {
     let params = format!("[{number}]");
-    let mut request = CallRequest::new("record", "run", params.clone());
+    let mut request = CallRequest::new(service_of(number), "run", params.clone());
     request.idempotent = idempotent;
     request.deadline = DEADLINE;
     match node.call(request).await {
@@ -151,7 +151,8 @@ async fn call(node: &Node, number: u64, idempotent: bool) -> Told {
 /// One call by HTTP. The next Main is asked only if the call provably did not run at the one
 /// before, and no Main is asked twice.
 async fn post(mains: &[SocketAddr], at: &mut usize, number: u64) -> Told {
-    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"record.run","params":[{number}]}}"#);
+    let method = format!("{}.run", service_of(number));
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[{number}]}}"#);
     let mut last = String::new();
     for _ in mains {
         let main = *at;
