@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 
 mod control;
 mod hops;
+mod priority;
 mod record;
 
 pub use control::ControlMessage;
 pub use hops::{HOPS_BYTES_MAX, Hop, HopList};
+pub use priority::Priority;
 pub use record::{PAGE_BYTES_MAX, Record, records};
 pub(crate) use record::{Page, is_labels};
 
@@ -95,42 +97,6 @@ pub const OPTION_LOW: u8 = 1 << 3;
 /// The envelope ends with a path.
 pub const OPTION_PATH: u8 = 1 << 4;
 const OPTIONS: u8 = OPTION_IDEMPOTENT | OPTION_TRACE | OPTION_HIGH | OPTION_LOW | OPTION_PATH;
-
-/// How much a call matters where there is no room for all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub enum Priority {
-    /// It comes last.
-    Low,
-    /// As most calls.
-    #[default]
-    Normal,
-    /// It comes first.
-    High,
-}
-
-impl Priority {
-    /// Every priority, the least one first.
-    pub const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
-
-    /// The word used in JSON and docs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Normal => "normal",
-            Self::High => "high",
-        }
-    }
-
-    /// Its bits among the options of a request.
-    pub(crate) const fn options(self) -> u8 {
-        match self {
-            Self::Low => OPTION_LOW,
-            Self::Normal => 0,
-            Self::High => OPTION_HIGH,
-        }
-    }
-}
 
 impl<'a> RequestEnvelope<'a> {
     /// Reads the envelope and returns it with the body behind it.

@@ -265,7 +265,6 @@ impl Link {
     fn share(&self, write_bytes_max: u32, priority: Priority) -> (u32, u32) {
         let calls = self.outbound_max;
         match priority {
-            _ if cfg!(mutant = "priority_ignored") => (write_bytes_max, calls),
             Priority::Low => (write_bytes_max / 2, calls.div_ceil(2)),
             Priority::Normal => (write_bytes_max, calls - calls / 16),
             Priority::High => (write_bytes_max.saturating_mul(2), calls),

@@ -66,9 +66,8 @@ impl World {
         };
         if !legal {
             let main = &self.hosts[at].name;
-            let text = format!(
-                "{main}: the breaker of {service} at {node} went from {before:?} to {state:?}"
-            );
+            let text =
+                format!("{main}: breaker of {service} at {node} went from {before:?} to {state:?}");
             self.checker.blame("S18", None, &text);
         }
         self.tally.mark(match state {

@@ -211,7 +211,8 @@ impl World {
     fn judge_recovery(&mut self, step: CallStep) {
         let Service::Own(home) = step.service else { return };
         let at = usize::from(self.plan.topology.home(home));
-        let Some(main) = self.main_now(at) else { return };
+        // What a Home asks of itself goes nowhere.
+        let Some(main) = self.main_now(at).filter(|_| at != usize::from(step.from)) else { return };
         let Some(node) = &self.hosts[main].node else { return };
         let service = step.service.to_string();
         let name = &self.hosts[at].name;

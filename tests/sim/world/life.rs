@@ -19,6 +19,7 @@ impl World {
         host.life += 1;
         host.seen = Seen::default();
         host.newest.clear();
+        host.challenges.clear();
         self.breakers.forget_host(at);
         let host = &mut self.hosts[at];
         host.timer_at = None;
