@@ -15,6 +15,7 @@ mod kills;
 mod mesh;
 #[path = "federation/namespaces.rs"]
 mod namespaces;
+#[expect(dead_code, reason = "other tests need more of it")]
 #[path = "support/process.rs"]
 mod process;
 #[path = "federation/record.rs"]

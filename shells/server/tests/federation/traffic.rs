@@ -1,6 +1,6 @@
 //! Callers that call all the time, by links and by HTTP, and note what they are told.
 
-use crate::http::{self, Trouble};
+use crate::http::{self, Kept, Trouble};
 use crate::mesh::{Mesh, until};
 use crate::record::{Call, Told, service_of};
 use relay_tokio::{Answer, CallRequest, Executed, Node, NodeConfig, Role};
@@ -35,8 +35,16 @@ struct Caller {
 /// How calls are made.
 enum Way {
     Link(Node),
-    /// To the Main at this place of the list, as long as it takes them.
-    Http([SocketAddr; 3], usize),
+    Http(HttpCaller),
+}
+
+/// Calls the Main at this place of the list as long as it takes them.
+struct HttpCaller {
+    mains: [SocketAddr; 3],
+    at: usize,
+    /// Uses a connection for many calls.
+    keeps: bool,
+    kept: Kept,
 }
 
 impl Traffic {
@@ -53,10 +61,11 @@ impl Traffic {
     }
 
     /// Callers by HTTP that stay with a Main as long as it takes their calls, and then go to the
-    /// next one.
+    /// next one; half of them with a connection for each call.
     pub(crate) fn add_http(&mut self, mesh: &Mesh, count: usize) {
         for nth in 0..count {
-            self.add(None, [Way::Http(mesh.addresses(), nth % 3)]);
+            let (mains, at, keeps) = (mesh.addresses(), nth % 3, nth.is_multiple_of(2));
+            self.add(None, [Way::Http(HttpCaller { mains, at, keeps, kept: None })]);
         }
     }
 
@@ -125,7 +134,7 @@ impl Shared {
             let answer = async {
                 match &mut way {
                     Way::Link(node) => call(node, number, is_idempotent).await,
-                    Way::Http(mains, at) => post(mains, at, number).await,
+                    Way::Http(caller) => caller.call(number).await,
                 }
             };
             let told = tokio::time::timeout(DEADLINE * 3, answer).await.unwrap_or(Told::Nothing);
@@ -148,36 +157,39 @@ async fn call(node: &Node, number: u64, idempotent: bool) -> Told {
     }
 }
 
-/// One call by HTTP. The next Main is asked only if the call provably did not run at the one
-/// before, and no Main is asked twice.
-async fn post(mains: &[SocketAddr], at: &mut usize, number: u64) -> Told {
-    let method = format!("{}.run", service_of(number));
-    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[{number}]}}"#);
-    let mut last = String::new();
-    for _ in mains {
-        let main = *at;
-        match http::rpc(mains[main], &body).await {
-            Ok(answer) if answer["result"] == json!([number]) => return Told::Result,
-            Ok(answer) => {
-                let executed = match answer["error"]["data"]["executed"].as_str() {
-                    Some("no") => Executed::No,
-                    Some("yes") => Executed::Yes,
-                    Some("unknown") => Executed::Unknown,
-                    Some(_) | None => return Told::Wrong(answer.to_string()),
-                };
-                last = format!("Main {main} answered {answer}");
-                if executed != Executed::No {
-                    return Told::Failed(executed, last);
+impl HttpCaller {
+    /// One call. The next Main is asked only if the call provably did not run at the one before,
+    /// and no Main is asked twice.
+    async fn call(&mut self, number: u64) -> Told {
+        let method = format!("{}.run", service_of(number));
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[{number}]}}"#);
+        let mut last = String::new();
+        for _ in self.mains {
+            let (at, main) = (self.at, self.mains[self.at]);
+            match http::rpc(&mut self.kept, self.keeps, main, &body).await {
+                Ok(answer) if answer["result"] == json!([number]) => return Told::Result,
+                Ok(answer) => {
+                    let executed = match answer["error"]["data"]["executed"].as_str() {
+                        Some("no") => Executed::No,
+                        Some("yes") => Executed::Yes,
+                        Some("unknown") => Executed::Unknown,
+                        Some(_) | None => return Told::Wrong(answer.to_string()),
+                    };
+                    last = format!("Main {at} answered {answer}");
+                    if executed != Executed::No {
+                        return Told::Failed(executed, last);
+                    }
+                }
+                Err(Trouble::Refused(error)) => last = format!("Main {at}: {error}"),
+                Err(Trouble::Lost(why)) => {
+                    let how = if self.keeps { "kept connection" } else { "new connection" };
+                    return Told::Failed(Executed::Unknown, format!("Main {at}, {how}: {why}"));
                 }
             }
-            Err(Trouble::Refused(error)) => last = format!("Main {main}: {error}"),
-            Err(Trouble::Lost(why)) => {
-                return Told::Failed(Executed::Unknown, format!("Main {main}: {why}"));
-            }
+            self.at = (at + 1) % self.mains.len();
         }
-        *at = (main + 1) % mains.len();
+        Told::Failed(Executed::No, format!("no Main took the call; the last one: {last}"))
     }
-    Told::Failed(Executed::No, format!("no Main took the call; the last one: {last}"))
 }
 
 const DEADLINE: Duration = Duration::from_secs(20);
