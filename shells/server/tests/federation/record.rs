@@ -43,8 +43,8 @@ pub(crate) struct Counts {
 }
 
 impl Record {
-    /// A service whose method `run` notes the call and answers with what it carries, its number. Every fourth call
-    /// takes some time, so that there are always calls that run.
+    /// A service whose method `run` notes the call and answers with what it carries, its number.
+    /// Every fourth call takes some time, so that there are always calls that run.
     fn service(self: &Arc<Self>) -> impl Service + use<> {
         let record = Arc::clone(self);
         service_fn(&["run"], move |request| {
