@@ -130,15 +130,17 @@ impl Running {
         Ok(Self { node, peers, gateway, tasks })
     }
 
-    /// Closes the listeners, then lets the calls in flight finish for at most `grace`.
+    /// A Main goes on serving for up to half of `grace`, while others move away. Then calls are
+    /// refused, the listeners close, and calls in flight may finish for the rest of it.
     async fn stop(self, grace: Duration) {
+        let until = Instant::now() + grace;
+        self.node.leave(grace / 2).await;
         if let Some(gateway) = &self.gateway {
             gateway.close();
         }
         self.tasks.iter().for_each(JoinHandle::abort);
         drop(self.peers);
-        let until = Instant::now() + grace;
-        self.node.shutdown(grace).await;
+        self.node.close(until.saturating_duration_since(Instant::now())).await;
         if let Some(gateway) = self.gateway {
             gateway.finish(until.max(Instant::now() + FLUSH_MIN)).await;
         }

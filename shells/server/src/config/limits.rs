@@ -56,6 +56,7 @@ limits! {
     publish_interval: period;
     hops_max: small;
     ttl: small;
+    handshakes_per_second: count;
 }
 
 /// The bounds of the node, each in its range and all of them fitting together.
