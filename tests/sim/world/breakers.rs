@@ -25,9 +25,17 @@ impl Breakers {
         self.0.retain(|(main, _, _), _| *main != at);
     }
 
-    /// Instances at the end of a link are new ones when the link is.
+    /// Instances at the end of a link are new ones when the link is. Of two links to a Main the
+    /// other one may live on.
     pub(super) fn forget_node(&mut self, at: usize, node: &NodeId) {
-        self.0.retain(|(main, _, of), _| *main != at || of != node.as_str());
+        let is_it = |main: usize, of: &str| main == at && of == node.as_str();
+        let is_main = node.as_str().starts_with("main-");
+        self.0.retain(|(main, _, of), _| is_main || !is_it(*main, of));
+        for ((main, _, of), told) in &mut self.0 {
+            if is_it(*main, of) {
+                told.state = None;
+            }
+        }
     }
 
     /// An instance that comes or goes is a new one.
@@ -75,7 +83,10 @@ impl World {
             BreakerState::Open => "a breaker opened",
             BreakerState::HalfOpen => "a breaker let one call try",
         });
-        let told = Told { state: Some(state), since: self.now, calls: 0 };
+        // While there are two links to a Main, each has a breaker of its own.
+        let peer = self.main_at(node.as_str());
+        let is_one = peer.is_none_or(|peer| self.links_between(at, peer) < 2);
+        let told = Told { state: is_one.then_some(state), since: self.now, calls: 0 };
         self.breakers.0.insert(key, told);
         self.judge_share(at, service);
     }
@@ -96,6 +107,11 @@ impl World {
         }
     }
 
+    fn links_between(&self, at: usize, to: usize) -> usize {
+        let joints = self.hosts[at].links.iter().flatten();
+        joints.filter(|joint| self.other_end(at, joint.link) == Some(to)).count()
+    }
+
     /// Whether no instance ever comes or goes.
     fn plan_is_still(&self) -> bool {
         self.plan.faults.rates().iter().all(|(_, rate)| *rate == 0.0)
@@ -104,6 +120,9 @@ impl World {
     /// A Main sends a call to an instance: not while that is shut out, and one at most to try it.
     pub(super) fn watch_breaker(&mut self, at: usize, service: &str, to: usize, uid: Option<u32>) {
         let Some(node) = self.hosts.get(to).map(|host| host.name.to_string()) else { return };
+        if self.links_between(at, to) > 1 {
+            return;
+        }
         let Some(told) = self.breakers.0.get_mut(&(at, service.to_owned(), node.clone())) else {
             return;
         };

@@ -1,6 +1,6 @@
 //! A Main that dies without a word, again and again, while everyone calls.
 
-use crate::mesh::{Mesh, Naming, percentile};
+use crate::mesh::{Mesh, percentile};
 use crate::record::{Counts, Record};
 use crate::traffic::Traffic;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// twice, nobody is told wrongly whether a call ran, and everyone gets one answer to each call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_mains_break_no_promise() {
-    let mut mesh = Mesh::start(Naming::Each, &[]);
+    let mut mesh = Mesh::start(&[]);
     let mut pauses = Pauses::default();
     let mut all = Vec::new();
     // Whoever loses link after link within seconds pauses longer and longer before the next one,

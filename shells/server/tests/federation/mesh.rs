@@ -9,28 +9,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// Which other Mains a Main is told of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Naming {
-    /// All, so that two Mains dial each other and keep one of the two links.
-    Each,
-    /// Those before it, so that only one of two Mains dials.
-    Earlier,
-}
-
-/// Three Mains with links to each other.
+/// Three Mains with links to each other. Each is told of all others, so that two Mains dial each
+/// other and keep one of the two links.
 pub(crate) struct Mesh {
-    naming: Naming,
     addresses: [SocketAddr; 3],
     flags: Vec<String>,
     processes: [Option<Process>; 3],
 }
 
 impl Mesh {
-    pub(crate) fn start(naming: Naming, flags: &[&str]) -> Self {
+    pub(crate) fn start(flags: &[&str]) -> Self {
         let flags = flags.iter().map(|flag| String::from(*flag)).collect();
         let addresses = [(); 3].map(|()| own_address());
-        let mut mesh = Self { naming, addresses, flags, processes: [None, None, None] };
+        let mut mesh = Self { addresses, flags, processes: [None, None, None] };
         (0..3).for_each(|main| mesh.run(main));
         mesh
     }
@@ -41,14 +32,11 @@ impl Mesh {
 
     /// Starts a Main, at its address as ever.
     pub(crate) fn run(&mut self, main: usize) {
-        let is_named = |at: usize| at < main || at > main && self.naming == Naming::Each;
-        let others = self.addresses.iter().enumerate().filter(|(at, _)| is_named(*at));
+        let others = self.addresses.iter().enumerate().filter(|(at, _)| *at != main);
         let peers: Vec<String> = others.map(|(_, address)| format!("ws://{address}")).collect();
         let (id, peers) = (main_id(main), peers.join(","));
         let mut flags = vec!["--node-id", &id];
-        if !peers.is_empty() {
-            flags.extend(["--peers", &peers]);
-        }
+        flags.extend(["--peers", &peers]);
         flags.extend(self.flags.iter().map(String::as_str));
         self.processes[main] = Some(start_main(self.addresses[main], &flags, &[]));
     }

@@ -1,6 +1,6 @@
 //! A new version is rolled out: every Main in turn is asked to stop and starts again.
 
-use crate::mesh::{Mesh, Naming, main_id};
+use crate::mesh::{Mesh, main_id};
 use crate::record::{Call, Counts, Record, Told};
 use crate::traffic::Traffic;
 use std::collections::BTreeSet;
@@ -10,8 +10,7 @@ use std::time::Instant;
 /// Nobody notices: not one call fails, neither over links nor by HTTP.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_costs_no_call() {
-    // Where two Mains dial each other, the link that is given up takes the calls on it along.
-    let mut mesh = Mesh::start(Naming::Each, &["--shutdown-grace", "4s"]);
+    let mut mesh = Mesh::start(&["--shutdown-grace", "4s"]);
     let record = Arc::new(Record::default());
     let homes = record.homes(&mesh, HOMES);
     let names: BTreeSet<String> = homes.iter().map(|home| home.id().to_string()).collect();
