@@ -2,13 +2,12 @@
 //! send calls (S18).
 
 use super::World;
-use relay_core::{BreakerState, Instant, NodeId};
+use relay_core::{BreakerState, Instant, LinkId};
 use std::collections::BTreeMap;
 
-/// How each breaker stands, as far as its Main has told: by Main, service and instance (a Home, or
-/// the Main behind which the service is).
+/// How each breaker stands, as far as its Main has told: by Main, service and link.
 #[derive(Debug, Default)]
-pub(super) struct Breakers(BTreeMap<(usize, String, String), Told>);
+pub(super) struct Breakers(BTreeMap<(usize, String, LinkId), Told>);
 
 #[derive(Clone, Copy, Debug)]
 struct Told {
@@ -25,28 +24,16 @@ impl Breakers {
         self.0.retain(|(main, _, _), _| *main != at);
     }
 
-    /// Instances at the end of a link are new ones when the link is. Of two links to a Main the
-    /// other one may live on.
-    pub(super) fn forget_node(&mut self, at: usize, node: &NodeId) {
-        let is_it = |main: usize, of: &str| main == at && of == node.as_str();
-        let is_main = node.as_str().starts_with("main-");
-        self.0.retain(|(main, _, of), _| is_main || !is_it(*main, of));
-        for ((main, _, of), told) in &mut self.0 {
-            if is_it(*main, of) {
-                told.state = None;
-            }
-        }
+    /// What was at the end of a link is gone with it.
+    pub(super) fn forget_link(&mut self, at: usize, link: LinkId) {
+        self.0.retain(|(main, _, of), _| *main != at || *of != link);
     }
 
-    /// An instance that comes or goes is a new one.
-    pub(super) fn forget(&mut self, at: usize, service: &str, node: &NodeId) {
-        self.0.remove(&(at, service.into(), node.to_string()));
-    }
-
-    /// What is behind another Main may be new, or the same as before: nobody outside can tell.
-    pub(super) fn doubt_service(&mut self, at: usize, service: &str) {
-        for ((main, of, node), told) in &mut self.0 {
-            if *main == at && of == service && node.starts_with("main-") {
+    /// Instances of a service come and go: what is known of them may be new, or as before. Nobody
+    /// outside can tell.
+    pub(super) fn doubt(&mut self, at: usize, service: &str) {
+        for ((main, of, _), told) in &mut self.0 {
+            if *main == at && of == service {
                 told.state = None;
             }
         }
@@ -59,10 +46,10 @@ impl World {
         &mut self,
         at: usize,
         service: &str,
-        node: &NodeId,
+        link: LinkId,
         state: BreakerState,
     ) {
-        let key = (at, service.to_owned(), node.to_string());
+        let key = (at, service.to_owned(), link);
         let told = self.breakers.0.get(&key);
         let before = told.map_or(Some(BreakerState::Closed), |told| told.state);
         let legal = match (before, state) {
@@ -74,8 +61,9 @@ impl World {
         };
         if !legal {
             let main = &self.hosts[at].name;
-            let text =
-                format!("{main}: breaker of {service} at {node} went from {before:?} to {state:?}");
+            let text = format!(
+                "{main}: breaker of {service} over {link} went from {before:?} to {state:?}"
+            );
             self.checker.blame("S18", None, &text);
         }
         self.tally.mark(match state {
@@ -83,10 +71,7 @@ impl World {
             BreakerState::Open => "a breaker opened",
             BreakerState::HalfOpen => "a breaker let one call try",
         });
-        // While there are two links to a Main, each has a breaker of its own.
-        let peer = self.main_at(node.as_str());
-        let is_one = peer.is_none_or(|peer| self.links_between(at, peer) < 2);
-        let told = Told { state: is_one.then_some(state), since: self.now, calls: 0 };
+        let told = Told { state: Some(state), since: self.now, calls: 0 };
         self.breakers.0.insert(key, told);
         self.judge_share(at, service);
     }
@@ -107,25 +92,20 @@ impl World {
         }
     }
 
-    fn links_between(&self, at: usize, to: usize) -> usize {
-        let joints = self.hosts[at].links.iter().flatten();
-        joints.filter(|joint| self.other_end(at, joint.link) == Some(to)).count()
-    }
-
     /// Whether no instance ever comes or goes.
     fn plan_is_still(&self) -> bool {
         self.plan.faults.rates().iter().all(|(_, rate)| *rate == 0.0)
     }
 
     /// A Main sends a call to an instance: not while that is shut out, and one at most to try it.
-    pub(super) fn watch_breaker(&mut self, at: usize, service: &str, to: usize, uid: Option<u32>) {
-        let Some(node) = self.hosts.get(to).map(|host| host.name.to_string()) else { return };
-        if self.links_between(at, to) > 1 {
-            return;
-        }
-        let Some(told) = self.breakers.0.get_mut(&(at, service.to_owned(), node.clone())) else {
-            return;
-        };
+    pub(super) fn watch_breaker(
+        &mut self,
+        at: usize,
+        service: &str,
+        link: LinkId,
+        uid: Option<u32>,
+    ) {
+        let Some(told) = self.breakers.0.get_mut(&(at, service.to_owned(), link)) else { return };
         told.calls += 1;
         let wrong = match told.state {
             None | Some(BreakerState::Closed) => false,
@@ -134,7 +114,7 @@ impl World {
         };
         if wrong {
             let text = format!(
-                "{} sent call {} to {node}, shut out of {service} since {:?}",
+                "{} sent call {} over {link}, where {service} is shut out since {:?}",
                 self.hosts[at].name, told.calls, told.since
             );
             self.checker.blame("S18", uid, &text);

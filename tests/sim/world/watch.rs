@@ -45,7 +45,7 @@ impl World {
         let own = self.hosts[at].name.as_str();
         let follows = paved && envelope.path.iter().flatten().any(|main| main == own);
         if !follows {
-            self.watch_breaker(at, &service, server, uid);
+            self.watch_breaker(at, &service, link, uid);
         }
         if let (Some(uid), true) = (uid, to_main) {
             self.watch_crossing(uid, at as u16, server as u16);

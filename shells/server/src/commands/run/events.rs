@@ -63,7 +63,7 @@ fn log_event(event: &Event) {
             let text = "the registry of a peer did not fit its digest; asking for all of it again";
             tracing::warn!(peer = %node, "{text}");
         }
-        Event::Breaker { service, node, state } => {
+        Event::Breaker { service, node, state, .. } => {
             let text = match state {
                 BreakerState::Open => "an instance failed too often and gets no calls for a while",
                 BreakerState::HalfOpen => "one call tries whether the instance works again",
