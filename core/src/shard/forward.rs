@@ -8,6 +8,7 @@ use crate::close::CloseReason;
 use crate::config::Role;
 use crate::error::{CallError, ErrorCode, Retry};
 use crate::federation::is_simple;
+use crate::flow::Flow;
 use crate::frame::{Frame, Kind};
 use crate::mail::{MailBody, MailTo};
 use crate::message::{OPTION_PATH, Priority, RequestEnvelope, Texts, encode};
@@ -388,6 +389,7 @@ impl Shard {
             kept: NOT_KEPT,
             options: plan.options,
             attempts: plan.attempts,
+            flows: [Flow::default(); 2],
         };
         let link = self.links.get_mut(over)?;
         let onward = link.outbound.insert(call, link.outbound_max)?;
