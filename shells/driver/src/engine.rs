@@ -6,16 +6,19 @@ use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
 use crate::links::{LinkTable, WriteOrder};
 use crate::service::{BoxFuture, Service};
+use crate::stream::{STREAM_WINDOW, Streams};
 use crate::view::{self, RegistryView};
 use bytes::{Bytes, BytesMut};
 use relay_core::{
-    Call, CallError, CallId, CloseReason, Delivery, Dial, DialId, DialState, Instant, LinkId,
-    LinkLimitReached, Node, NodeId, Open, Outbox, Output, Side, Stats,
+    Call, CallEnd, CallError, CallId, CloseReason, Delivery, Dial, DialId, DialState, Instant,
+    LinkId, LinkLimitReached, Node, NodeId, Open, Outbox, Output, Side, Stats,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+mod streams;
 
 /// Runs a future to its end on the runtime of the shell.
 pub type Spawner = Box<dyn Fn(BoxFuture<()>) + Send + Sync>;
@@ -33,6 +36,7 @@ struct Inner {
     out: Outbox,
     links: LinkTable,
     waiting: Waiting,
+    streams: Streams,
     handlers: Handlers,
     listeners: Listeners,
     dials: VecDeque<Open>,
@@ -66,6 +70,7 @@ pub enum TimerChange {
 struct Effects {
     wakes: Vec<Waker>,
     jobs: Vec<Job>,
+    grants: Vec<(CallEnd, u32)>,
 }
 
 impl Engine {
@@ -77,6 +82,7 @@ impl Engine {
             out: Outbox::with_capacity(OUTPUTS_USUAL),
             links: LinkTable::default(),
             waiting: Waiting::default(),
+            streams: Streams::default(),
             handlers: Handlers::default(),
             listeners: Listeners::default(),
             dials: VecDeque::new(),
@@ -152,7 +158,11 @@ impl Engine {
     pub fn flushed(&self, link: LinkId, bytes: usize) -> usize {
         let mut inner = self.lock();
         inner.node.handle_flushed(link, u32::try_from(bytes).unwrap_or(u32::MAX));
-        inner.links.get_mut(link).map_or(0, |io| io.queued_bytes)
+        let queued = inner.links.get_mut(link).map_or(0, |io| io.queued_bytes);
+        let waiting = inner.streams.take_full();
+        drop(inner);
+        waiting.into_iter().for_each(Waker::wake);
+        queued
     }
 
     /// Reports that the connection of a link ended, and forgets the link.
@@ -197,23 +207,7 @@ impl Engine {
     /// # Errors
     /// A [`CallError`] when the call is not accepted at all.
     pub fn call(self: &Arc<Self>, request: &CallRequest) -> Result<CallFuture, CallError> {
-        let headers: Vec<(&str, &str)> =
-            request.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let ticket = self.run(|inner, now| {
-            let call = Call {
-                node: request.node.as_deref().unwrap_or_default(),
-                service: &request.service,
-                method: &request.method,
-                body: &request.body,
-                deadline: request.deadline,
-                idempotent: request.idempotent,
-                priority: request.priority,
-                trace: request.trace,
-                headers: &headers,
-            };
-            let call = inner.node.call(call, now, &mut inner.out)?;
-            Ok::<_, CallError>(inner.waiting.insert(call))
-        })?;
+        let ticket = self.run(|inner, now| inner.call(request, false, now))?;
         Ok(CallFuture { engine: Arc::clone(self), ticket: Some(ticket) })
     }
 
@@ -357,21 +351,27 @@ impl Engine {
     }
 
     pub(crate) fn cancel(self: &Arc<Self>, ticket: Ticket) {
+        let mut wakes = Vec::new();
         self.run(|inner, now| {
             if inner.waiting.remove(ticket) {
                 inner.node.cancel(ticket.call, now, &mut inner.out);
+                inner.streams.ended(CallEnd::Caller(ticket.call), &mut wakes);
             }
         });
+        wakes.into_iter().for_each(Waker::wake);
     }
 
     /// Hands answers of services to the node.
     pub(crate) fn reply(self: &Arc<Self>, replies: &[(CallId, crate::ServiceResult)]) {
+        let mut wakes = Vec::new();
         self.run(|inner, now| {
             for (call, result) in replies {
                 inner.handlers.forget(*call);
                 inner.node.reply(*call, crate::handlers::reply(result), now, &mut inner.out);
+                inner.streams.ended(CallEnd::Handler(*call), &mut wakes);
             }
         });
+        wakes.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn spawn(&self, future: BoxFuture<()>) {
@@ -403,6 +403,9 @@ impl Engine {
         for waker in effects.wakes {
             waker.wake();
         }
+        if !effects.grants.is_empty() {
+            self.grant_all(effects.grants);
+        }
         if !effects.jobs.is_empty() {
             crate::handlers::run(self, effects.jobs);
         }
@@ -416,6 +419,30 @@ impl Engine {
 }
 
 impl Inner {
+    fn call(
+        &mut self,
+        request: &CallRequest,
+        stream: bool,
+        now: Instant,
+    ) -> Result<Ticket, CallError> {
+        let headers: Vec<(&str, &str)> =
+            request.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let call = Call {
+            node: request.node.as_deref().unwrap_or_default(),
+            service: &request.service,
+            method: &request.method,
+            body: &request.body,
+            deadline: request.deadline,
+            idempotent: request.idempotent,
+            priority: request.priority,
+            trace: request.trace,
+            stream,
+            headers: &headers,
+        };
+        let call = self.node.call(call, now, &mut self.out)?;
+        Ok(self.waiting.insert(call))
+    }
+
     fn received(&mut self, link: LinkId, bytes: &[u8], now: Instant) {
         let Some(io) = self.links.get_mut(link) else { return };
         if io.closing.is_some() {
@@ -489,10 +516,24 @@ impl Inner {
     fn deliver(&mut self, delivery: Delivery, effects: &mut Effects, now: Instant) {
         match delivery {
             Delivery::Answer { call, answer, trace } => {
+                self.streams.ended(CallEnd::Caller(call), &mut effects.wakes);
                 self.waiting.answer(call, (answer, trace), &mut effects.wakes);
             }
-            Delivery::Request(call) => effects.jobs.push(self.handlers.job(call, now)),
-            Delivery::Cancelled { call } => self.handlers.abort(call),
+            Delivery::Request(call) => {
+                if call.streams {
+                    self.streams.insert(CallEnd::Handler(call.call), STREAM_WINDOW);
+                }
+                effects.jobs.push(self.handlers.job(call, now));
+            }
+            Delivery::Cancelled { call } => {
+                self.streams.ended(CallEnd::Handler(call), &mut effects.wakes);
+                self.handlers.abort(call);
+            }
+            Delivery::Chunk { call, is_last, body, .. } => {
+                let granted = self.streams.put(call, body, is_last, &mut effects.wakes);
+                effects.grants.extend(granted.map(|bytes| (call, bytes)));
+            }
+            Delivery::Credit { call, .. } => self.streams.credited(call, &mut effects.wakes),
         }
     }
 }

@@ -184,6 +184,7 @@ mod tests {
             deadline,
             idempotent: false,
             headers: Vec::new(),
+            stream: None,
         };
         service.call(request).await
     }
