@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 mod chunk;
 mod control;
 mod hops;
+mod priority;
 mod record;
 
 pub use chunk::{
@@ -20,6 +21,7 @@ pub use chunk::{
 };
 pub use control::ControlMessage;
 pub use hops::{HOPS_BYTES_MAX, Hop, HopList};
+pub use priority::Priority;
 pub use record::{PAGE_BYTES_MAX, Record, records};
 pub(crate) use record::{Page, is_labels};
 
@@ -103,52 +105,6 @@ pub const OPTION_PATH: u8 = 1 << 4;
 pub const OPTION_STREAM: u8 = 1 << 5;
 const OPTIONS: u8 =
     OPTION_IDEMPOTENT | OPTION_TRACE | OPTION_HIGH | OPTION_LOW | OPTION_PATH | OPTION_STREAM;
-
-/// How much a call matters where there is no room for all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub enum Priority {
-    /// It comes last.
-    Low,
-    /// As most calls.
-    #[default]
-    Normal,
-    /// It comes first.
-    High,
-}
-
-impl Priority {
-    /// Every priority, the least one first.
-    pub const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
-
-    /// The word used in JSON and docs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Normal => "normal",
-            Self::High => "high",
-        }
-    }
-
-    /// What the options of a request say.
-    #[inline]
-    pub(crate) const fn of(options: u8) -> Self {
-        match options & (OPTION_HIGH | OPTION_LOW) {
-            OPTION_HIGH => Self::High,
-            OPTION_LOW => Self::Low,
-            _ => Self::Normal,
-        }
-    }
-
-    /// Its bits among the options of a request.
-    pub(crate) const fn options(self) -> u8 {
-        match self {
-            Self::Low => OPTION_LOW,
-            Self::Normal => 0,
-            Self::High => OPTION_HIGH,
-        }
-    }
-}
 
 impl<'a> RequestEnvelope<'a> {
     /// Reads the envelope and returns it with the body behind it.

@@ -8,7 +8,6 @@ use crate::close::CloseReason;
 use crate::config::Role;
 use crate::error::{CallError, ErrorCode, Retry};
 use crate::federation::is_simple;
-use crate::flow::Flow;
 use crate::frame::{Frame, Kind};
 use crate::mail::{MailBody, MailTo};
 use crate::message::{OPTION_PATH, Priority, RequestEnvelope, Texts, encode};
@@ -389,7 +388,7 @@ impl Shard {
             kept: NOT_KEPT,
             options: plan.options,
             attempts: plan.attempts,
-            flows: [Flow::default(); 2],
+            flows: Default::default(),
         };
         let link = self.links.get_mut(over)?;
         let onward = link.outbound.insert(call, link.outbound_max)?;
@@ -482,8 +481,7 @@ impl Shard {
             return Err(self.error(ErrorCode::Unavailable, "the node has just gone"));
         };
         if !link.takes_calls(limits.write_bytes_max, plan.priority) {
-            let text = "the link to the service is full";
-            return Err(self.error(ErrorCode::Overloaded, text));
+            return Err(self.error(ErrorCode::Overloaded, "the link to the service is full"));
         }
         let forwarded = self.links.is_network(from) && plan.attempts == 1;
         let is_spent = (forwarded && frame.ttl() == 0) && !cfg!(mutant = "ttl_unchecked");

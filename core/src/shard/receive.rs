@@ -87,8 +87,8 @@ impl Shard {
             Kind::Request | Kind::Response | Kind::Error | Kind::Stream => {
                 self.handle_call_frame(link, frame, now, out);
             }
-            // No one behind this node would notice that a cancel or a credit is for another call, or
-            // that what looks like an extension was something else.
+            // No one behind this node would notice that a cancel or a credit is for another call,
+            // or that an extension was something else.
             Kind::Cancel | Kind::Credit | Kind::Extension if frame.verify().is_err() => {
                 let reason = CloseReason::Fault(ErrorCode::BadChecksum);
                 self.close(link, reason, "", now, out);

@@ -1,23 +1,24 @@
 //! One node behind one lock, and the effects of each batch after it is released.
 
-use crate::call::{Answered, CallFuture, CallRequest, Ticket, Waiting};
+use crate::call::Waiting;
 use crate::census::{self, Census};
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
 use crate::links::{LinkTable, WriteOrder};
 use crate::service::{BoxFuture, Service};
-use crate::stream::{STREAM_WINDOW, Streams};
+use crate::stream::Streams;
 use crate::view::{self, RegistryView};
 use bytes::{Bytes, BytesMut};
 use relay_core::{
-    Call, CallEnd, CallError, CallId, CloseReason, Delivery, Dial, DialId, DialState, Instant,
-    LinkId, LinkLimitReached, Node, NodeId, Open, Outbox, Output, Side, Stats,
+    CallEnd, CallError, CloseReason, Dial, DialId, DialState, Instant, LinkId, LinkLimitReached,
+    Node, NodeId, Open, Outbox, Output, Side, Stats,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+mod calls;
 mod streams;
 
 /// Runs a future to its end on the runtime of the shell.
@@ -202,15 +203,6 @@ impl Engine {
         inner.timer.armed.map_or(TimerChange::Idle, |at| TimerChange::Sleep(at.since(now)))
     }
 
-    /// Calls a service.
-    ///
-    /// # Errors
-    /// A [`CallError`] when the call is not accepted at all.
-    pub fn call(self: &Arc<Self>, request: &CallRequest) -> Result<CallFuture, CallError> {
-        let ticket = self.run(|inner, now| inner.call(request, false, now))?;
-        Ok(CallFuture { engine: Arc::clone(self), ticket: Some(ticket) })
-    }
-
     /// Offers a service to everyone.
     ///
     /// # Errors
@@ -346,48 +338,6 @@ impl Engine {
         self.lock().links.count()
     }
 
-    pub(crate) fn poll_answer(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Answered> {
-        self.lock().waiting.poll(ticket, cx)
-    }
-
-    pub(crate) fn cancel(self: &Arc<Self>, ticket: Ticket) {
-        let mut wakes = Vec::new();
-        self.run(|inner, now| {
-            if inner.waiting.remove(ticket) {
-                inner.node.cancel(ticket.call, now, &mut inner.out);
-                inner.streams.ended(CallEnd::Caller(ticket.call), &mut wakes);
-            }
-        });
-        wakes.into_iter().for_each(Waker::wake);
-    }
-
-    /// Hands answers of services to the node.
-    pub(crate) fn reply(self: &Arc<Self>, replies: &[(CallId, crate::ServiceResult)]) {
-        let mut wakes = Vec::new();
-        self.run(|inner, now| {
-            for (call, result) in replies {
-                inner.handlers.forget(*call);
-                inner.node.reply(*call, crate::handlers::reply(result), now, &mut inner.out);
-                inner.streams.ended(CallEnd::Handler(*call), &mut wakes);
-            }
-        });
-        wakes.into_iter().for_each(Waker::wake);
-    }
-
-    pub(crate) fn spawn(&self, future: BoxFuture<()>) {
-        (self.spawner)(future);
-    }
-
-    /// Keeps what stops a handler, or stops it if its caller has gone since it was started.
-    pub(crate) fn keep_abort(&self, call: CallId, abort: futures_util::future::AbortHandle) {
-        let mut inner = self.lock();
-        if inner.node.is_awaited(call) {
-            inner.handlers.keep(call, abort);
-        } else {
-            abort.abort();
-        }
-    }
-
     pub(crate) fn now(&self) -> Instant {
         Instant::ZERO.after(self.origin.elapsed())
     }
@@ -419,30 +369,6 @@ impl Engine {
 }
 
 impl Inner {
-    fn call(
-        &mut self,
-        request: &CallRequest,
-        stream: bool,
-        now: Instant,
-    ) -> Result<Ticket, CallError> {
-        let headers: Vec<(&str, &str)> =
-            request.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let call = Call {
-            node: request.node.as_deref().unwrap_or_default(),
-            service: &request.service,
-            method: &request.method,
-            body: &request.body,
-            deadline: request.deadline,
-            idempotent: request.idempotent,
-            priority: request.priority,
-            trace: request.trace,
-            stream,
-            headers: &headers,
-        };
-        let call = self.node.call(call, now, &mut self.out)?;
-        Ok(self.waiting.insert(call))
-    }
-
     fn received(&mut self, link: LinkId, bytes: &[u8], now: Instant) {
         let Some(io) = self.links.get_mut(link) else { return };
         if io.closing.is_some() {
@@ -510,30 +436,6 @@ impl Inner {
             io.queued_bytes += frame.len();
             io.queue.push_back(frame);
             wakes.extend(io.waker.take());
-        }
-    }
-
-    fn deliver(&mut self, delivery: Delivery, effects: &mut Effects, now: Instant) {
-        match delivery {
-            Delivery::Answer { call, answer, trace } => {
-                self.streams.ended(CallEnd::Caller(call), &mut effects.wakes);
-                self.waiting.answer(call, (answer, trace), &mut effects.wakes);
-            }
-            Delivery::Request(call) => {
-                if call.streams {
-                    self.streams.insert(CallEnd::Handler(call.call), STREAM_WINDOW);
-                }
-                effects.jobs.push(self.handlers.job(call, now));
-            }
-            Delivery::Cancelled { call } => {
-                self.streams.ended(CallEnd::Handler(call), &mut effects.wakes);
-                self.handlers.abort(call);
-            }
-            Delivery::Chunk { call, is_last, body, .. } => {
-                let granted = self.streams.put(call, body, is_last, &mut effects.wakes);
-                effects.grants.extend(granted.map(|bytes| (call, bytes)));
-            }
-            Delivery::Credit { call, .. } => self.streams.credited(call, &mut effects.wakes),
         }
     }
 }

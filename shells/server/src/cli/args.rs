@@ -160,6 +160,9 @@ pub struct CallArgs {
     /// Calling twice does no harm: the Main may try another instance
     #[arg(long)]
     pub idempotent: bool,
+    /// Print each chunk that the service sends before its result, as a line as soon as it comes
+    #[arg(long)]
+    pub stream: bool,
     /// Print the result byte for byte, even on a terminal
     #[arg(long)]
     pub raw: bool,

@@ -9,8 +9,8 @@ use crate::config;
 use crate::json_rpc::NodeAddress;
 use output::{print_application_error, print_result};
 use relay_tokio::{
-    Answer, CallRequest, Endpoint, Event, NameInvalid, Node, NodeConfig, Role, is_method,
-    is_service,
+    Answer, CallError, CallRequest, Endpoint, Event, NameInvalid, Node, NodeConfig, Role,
+    is_method, is_service,
 };
 use std::pin::pin;
 use std::process::ExitCode;
@@ -35,7 +35,8 @@ pub fn execute(args: &CallArgs) -> Result<ExitCode, Failure> {
     settings.cluster.clone_from(&args.cluster);
     settings.token = args.token_file.as_deref().map(config::read_token).transpose()?;
     settings.upstreams = vec![endpoint.clone()];
-    let answer = block_on_answer(settings, request, &endpoint, timeout)?;
+    let how = How { timeout, stream: args.stream, is_raw: args.raw };
+    let answer = block_on_answer(settings, request, &endpoint, how)?;
     match answer {
         Answer::Result(result) => print_result(&result, args.raw),
         Answer::ApplicationError(error) => Ok(print_application_error(&error)),
@@ -46,11 +47,11 @@ fn block_on_answer(
     settings: NodeConfig,
     request: CallRequest,
     main: &Endpoint,
-    timeout: Duration,
+    how: How,
 ) -> Result<Answer, Failure> {
     let mut answer = None;
     block_on(async {
-        answer = Some(call(settings, request, main, timeout).await?);
+        answer = Some(call(settings, request, main, how).await?);
         Ok(ExitCode::SUCCESS)
     })?;
     answer.ok_or_else(|| Failure::work("the call ended without an answer"))
@@ -60,8 +61,9 @@ async fn call(
     settings: NodeConfig,
     mut request: CallRequest,
     main: &Endpoint,
-    timeout: Duration,
+    how: How,
 ) -> Result<Answer, Failure> {
+    let timeout = how.timeout;
     let until = Instant::now() + timeout;
     let shown = config::duration_text(timeout);
     let node = start(settings)?;
@@ -73,10 +75,31 @@ async fn call(
         ))
     };
     // The node answers by the deadline itself; the slack only covers a node that does not.
-    let answer = timeout_at(until + DEADLINE_SLACK, node.call(request)).await.map_err(late)?;
-    let answer = answer.map_err(|error| Failure::work(error.to_string()))?;
+    let answered = ask(&node, request, how);
+    let answer = timeout_at(until + DEADLINE_SLACK, answered).await.map_err(late)??;
     node.shutdown(GOODBYE_MAX).await;
     Ok(answer)
+}
+
+/// Calls, and prints what comes before the answer where that is asked for.
+async fn ask(node: &Node, request: CallRequest, how: How) -> Result<Answer, Failure> {
+    let failed = |error: CallError| Failure::work(error.to_string());
+    if !how.stream {
+        return node.call(request).await.map_err(failed);
+    }
+    let (stream, answer) = node.call_streaming(&request).map_err(failed)?;
+    while let Some(chunk) = stream.next().await {
+        print_result(&chunk, how.is_raw)?;
+    }
+    answer.await.map_err(failed)
+}
+
+/// How a call is made and shown.
+#[derive(Clone, Copy)]
+struct How {
+    timeout: Duration,
+    stream: bool,
+    is_raw: bool,
 }
 
 /// Starts a node that only calls.
