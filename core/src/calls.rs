@@ -6,7 +6,7 @@
 //! search, and an answer can only ever reach a call of the link on which it arrives.
 
 use crate::flow::Flow;
-use crate::message::Towards;
+use crate::message::{OPTION_STREAM, Towards};
 use crate::outbox::LinkId;
 use crate::slots::Slot;
 use crate::time::Instant;
@@ -51,6 +51,13 @@ pub(crate) struct OutCall {
 impl OutCall {
     pub(crate) const fn flow(&self, to: Towards) -> &Flow {
         &self.flows[to as usize]
+    }
+
+    /// Whether the stream towards the caller has not come to its end: a part of it may be missing.
+    pub(crate) const fn is_unfinished(&self) -> bool {
+        self.options & OPTION_STREAM != 0
+            && !self.flow(Towards::Caller).is_ended()
+            && !cfg!(mutant = "stream_cut_short")
     }
 
     pub(crate) const fn flow_mut(&mut self, to: Towards) -> &mut Flow {
@@ -192,9 +199,11 @@ impl Outbound {
         }
     }
 
-    /// Whether a chunk for a call that has ended may still come.
-    pub(crate) const fn takes_late(&mut self, cost: u32) -> bool {
-        self.late_bytes.take(cost)
+    /// Whether a chunk for this call, which has ended, may still come.
+    pub(crate) fn takes_late(&mut self, label: u64, cost: u32) -> bool {
+        let (index, generation) = split(label);
+        let slot = self.slots.get(index as usize);
+        slot.is_some_and(|slot| slot.generation > generation) && self.late_bytes.take(cost)
     }
 
     /// Takes the call of `label` out because it was answered.
@@ -369,9 +378,11 @@ impl Inbound {
         was_live
     }
 
-    /// Whether a chunk for a call that has ended may still come.
-    pub(crate) const fn takes_late(&mut self, cost: u32) -> bool {
-        self.late_bytes.take(cost)
+    /// Whether a chunk for this call, which has ended, may still come.
+    pub(crate) fn takes_late(&mut self, label: u64, cost: u32) -> bool {
+        let (index, generation) = split(label);
+        let slot = self.slots.get(index as usize);
+        slot.is_some_and(|slot| slot.generation >= generation) && self.late_bytes.take(cost)
     }
 
     /// Forgets the call of `label` and tells where it went.

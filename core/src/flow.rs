@@ -41,6 +41,11 @@ impl Flow {
         if self.next == ENDED { None } else { Some(self.next) }
     }
 
+    /// Whether the last chunk was sent.
+    pub(crate) const fn is_ended(&self) -> bool {
+        self.next == ENDED
+    }
+
     /// Whether a chunk was sent.
     pub(crate) const fn is_begun(&self) -> bool {
         self.next > 0

@@ -78,7 +78,7 @@ async fn r25_a_stream_beyond_its_credit(kind: Kind) {
     let came = pair.caller.expect(FrameKind::Stream).await;
     assert_eq!((came.id(), came.payload()), (call.0, &chunk(TO_CALLER, 0, false, b"12345678")[..]));
     // An empty chunk costs 32 as well.
-    pair.send(call.1, 1, true, b"").await;
+    pair.send(call.1, 1, false, b"").await;
     pair.must_end(call, ErrorCode::BadResponse, "one byte too many").await;
 
     // The caller streams no more than the handler granted either.
@@ -91,8 +91,16 @@ async fn r25_a_stream_beyond_its_credit(kind: Kind) {
     pair.caller.expect(FrameKind::Credit).await;
     pair.caller.send_frame(FrameKind::Stream, call.0, &payload).await;
     assert_eq!(pair.home.expect(FrameKind::Stream).await.payload(), &payload[..]);
+    // The end of a stream is free, and no result comes before it.
+    pair.send(call.1, 0, true, b"").await;
+    pair.caller.expect(FrameKind::Stream).await;
     pair.home.send_frame(FrameKind::Response, call.1, &result(b"1")).await;
     assert_eq!(pair.caller.answer().await, (call.0, Said::Result(b"1".to_vec())));
+    let call = pair.call(STREAM).await;
+    pair.home.send_frame(FrameKind::Response, call.1, &result(b"1")).await;
+    let (id, said) = pair.caller.answer().await;
+    let Said::Failed(error) = said else { panic!("{said:?}") };
+    assert_eq!((id, error.code), (call.0, ErrorCode::BadResponse), "{error}");
     pair.end();
     (world.down().await, world.down().await);
     world.still_serves().await;
@@ -105,7 +113,7 @@ async fn r26_chunks_out_of_their_turn(kind: Kind) {
         (&[(1, false)][..], "the first one is missing"),
         (&[(0, false), (2, false)], "one is missing"),
         (&[(0, false), (0, false)], "one came twice"),
-        (&[(0, true), (1, false)], "one behind the last"),
+        (&[(0, true), (1, true)], "one behind the last"),
         (&[(u64::from(u32::MAX), false)], "the last number there is"),
     ] {
         let call = pair.call(STREAM).await;
@@ -190,7 +198,9 @@ async fn r28_streams_of_calls_that_have_ended(kind: Kind) {
     let call = pair.call(STREAM).await;
     pair.grant(call.0, 100).await;
     pair.home.expect(FrameKind::Credit).await;
+    pair.send(call.1, 0, true, b"").await;
     pair.home.send_frame(FrameKind::Response, call.1, &result(b"1")).await;
+    pair.caller.expect(FrameKind::Stream).await;
     pair.caller.answer().await;
     let Pair { caller, mut home, .. } = pair;
     for number in 0..200 {

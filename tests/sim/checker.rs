@@ -168,13 +168,15 @@ impl Checker {
 
     /// A chunk reached the caller of a call that waits (S22). What the node of the caller sees to
     /// holds whoever sent it.
-    pub(crate) fn chunk_came(&mut self, uid: u32, number: u32, body: &[u8]) {
+    pub(crate) fn chunk_came(&mut self, uid: u32, number: u32, is_last: bool, body: &[u8]) {
         let record = &mut self.calls[uid as usize];
-        record.spent += u64::from(chunk_cost(body.len()));
+        let is_end = is_last && body.is_empty();
+        record.spent += if is_end { 0 } else { u64::from(chunk_cost(body.len())) };
         let in_turn = number == u32::from(record.chunks);
         record.chunks = record.chunks.saturating_add(1);
         let (granted, hostile) = (record.spent <= record.granted, record.hostile);
-        let known = record.chunks <= record.step.chunks;
+        let known =
+            record.chunks <= record.step.chunks && is_last == (record.chunks == record.step.chunks);
         if !in_turn {
             self.blame("S22", Some(uid), &format!("chunk {number} came out of its turn"));
         }

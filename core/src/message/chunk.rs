@@ -49,6 +49,14 @@ impl ChunkEnvelope {
         }
         Ok((envelope, body))
     }
+
+    /// What it costs of what was granted, with a body of `bytes`. Only the end of a stream is
+    /// free: there is one at most, and it must not have to wait.
+    #[must_use]
+    #[inline]
+    pub const fn cost(&self, bytes: usize) -> u32 {
+        if self.is_last && bytes == 0 { 0 } else { chunk_cost(bytes) }
+    }
 }
 
 /// Leave to send more.
@@ -74,7 +82,8 @@ impl Credit {
     }
 }
 
-/// What a chunk with a body of `bytes` costs of what was granted: all that it takes on a link, so
+/// What a chunk with a body of `bytes` costs of what was granted, if it is not an empty last one:
+/// all that it takes on a link, so
 /// that many small ones cannot fill a link beyond the grant.
 #[must_use]
 #[inline]

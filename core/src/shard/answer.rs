@@ -38,6 +38,13 @@ impl Shard {
                 let frame = self.vouched(from, frame);
                 self.handle_error(from, &call, frame, now, out);
             }
+            Answered::Live(call) if call.is_unfinished() => {
+                self.settle(&call, Ending::Failed, now, out);
+                self.kept.release(call.kept);
+                let text = "the result came before the end of the stream";
+                let error = self.error(ErrorCode::BadResponse, text);
+                self.answer_error(&call, &error, now, out);
+            }
             Answered::Live(call) => {
                 self.settle(&call, Ending::Answered, now, out);
                 self.kept.release(call.kept);

@@ -152,6 +152,9 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) -> bool {
+        if !matches!(reply, Reply::Failed { .. }) {
+            self.end_stream(call, now, out);
+        }
         let local = self.links.local();
         let Some(link) = self.links.get_mut(local) else { return false };
         let Answered::Live(waiting) = link.outbound.answered(call.0) else { return false };

@@ -14,7 +14,7 @@ use crate::flow::{Flow, FlowError};
 use crate::frame::{Frame, Kind};
 use crate::message::{
     CHUNK_BYTES_MAX, CHUNK_OVERHEAD_BYTES, ChunkEnvelope, Credit, OPTION_STREAM, Priority, Towards,
-    chunk_cost, encode,
+    encode,
 };
 use crate::outbox::{CallEnd, CallId, Delivery, LinkId, LocalCallId, Outbox, Output};
 use crate::time::Instant;
@@ -100,18 +100,39 @@ impl Shard {
         if body.len() > limit as usize {
             return Err(StreamError::TooLarge { limit });
         }
-        if chunk_cost(body.len()) > flow.allowed {
+        let envelope = ChunkEnvelope { to, number, is_last };
+        if envelope.cost(body.len()) > flow.allowed {
             return Err(StreamError::NoCredit { allowed: flow.allowed });
         }
         if !self.takes_chunks(place, to, false) {
             return Err(StreamError::LinkFull);
         }
-        let envelope = ChunkEnvelope { to, number, is_last };
-        let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
-        let frame = self.writer.write(Kind::Stream, label, 0, write, body);
-        self.handle_chunk(self.links.local(), frame, now, out);
+        self.write_chunk(label, &envelope, body, now, out);
         self.close_doomed(now, out);
         Ok(())
+    }
+
+    /// Ends the stream of a handler that did not do so itself, before its result.
+    pub(super) fn end_stream(&mut self, call: CallId, now: Instant, out: &mut Outbox) {
+        let to = Towards::Caller;
+        let Ok((_, flow)) = self.local_flow(call.0, to, true) else { return };
+        if let Some(number) = flow.next() {
+            let envelope = ChunkEnvelope { to, number, is_last: true };
+            self.write_chunk(call.0, &envelope, &[], now, out);
+        }
+    }
+
+    fn write_chunk(
+        &mut self,
+        label: u64,
+        envelope: &ChunkEnvelope,
+        body: &[u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let write = |out: &mut bytes::BytesMut| encode(envelope, out);
+        let frame = self.writer.write(Kind::Stream, label, 0, write, body);
+        self.handle_chunk(self.links.local(), frame, now, out);
     }
 
     /// Lets the other end of a call send `bytes` more of its stream. What each chunk uses of them
@@ -155,13 +176,13 @@ impl Shard {
         let Ok((chunk, body)) = ChunkEnvelope::decode(frame.payload()) else {
             return self.offend(from, &frame, ErrorCode::BadRequest);
         };
-        let (to, cost) = (chunk.to, chunk_cost(body.len()));
+        let (to, cost) = (chunk.to, chunk.cost(body.len()));
         let as_answer = to == Towards::Caller;
         if !self.may_stream(from, as_answer) {
             return self.offend(from, &frame, ErrorCode::BadState);
         }
         let Some(place) = self.place_of(from, frame.id(), as_answer) else {
-            return self.drop_late_chunk(from, cost, as_answer, now);
+            return self.drop_late_chunk(from, &frame, (cost, as_answer), now);
         };
         let Some(call) = self.out_call(place) else { return };
         if call.options & OPTION_STREAM == 0 {
@@ -172,7 +193,7 @@ impl Shard {
         }
         let kept = pin(call, as_answer);
         self.kept.release(kept);
-        if !self.takes_chunks(place, to, false) {
+        if cost > 0 && !self.takes_chunks(place, to, false) {
             let error =
                 self.error(ErrorCode::Overloaded, "a link on the way of the stream is full");
             return self.break_off(place, &error, now, out);
@@ -359,15 +380,28 @@ impl Shard {
         self.role_of(from).is_none_or(|peer| may_send(kind, peer, self.config.role))
     }
 
-    /// A chunk for a call that is in no table. As much as was granted may have been on its way.
+    /// A chunk for a call that is in no table. As much as was granted may have been on its way. No
+    /// node passes anything else on, so if it is damaged, it was damaged on this very link.
     #[cold]
-    fn drop_late_chunk(&mut self, from: LinkId, cost: u32, as_answer: bool, now: Instant) {
+    fn drop_late_chunk(
+        &mut self,
+        from: LinkId,
+        frame: &Frame,
+        (cost, as_answer): (u32, bool),
+        now: Instant,
+    ) {
         let Some(link) = self.links.get_mut(from) else { return };
-        let was_granted =
-            if as_answer { link.outbound.takes_late(cost) } else { link.inbound.takes_late(cost) };
+        let was_granted = if as_answer {
+            link.outbound.takes_late(frame.id(), cost)
+        } else {
+            link.inbound.takes_late(frame.id(), cost)
+        };
         if was_granted {
             self.stats.chunks_late += 1;
             return;
+        }
+        if frame.verify().is_err() {
+            return self.doom(from, CloseReason::Fault(ErrorCode::BadChecksum));
         }
         self.stats.answers_stray += 1;
         if let End::Network(network) = &mut link.end

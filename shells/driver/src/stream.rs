@@ -128,6 +128,11 @@ impl Streams {
     ) -> Option<u32> {
         let state = self.ends.get_mut(&end)?;
         state.is_last |= is_last;
+        if is_last && body.is_empty() {
+            // Nothing but the end.
+            wakes.extend(state.reader.take());
+            return None;
+        }
         if state.is_dropped {
             return state.count_read(chunk_cost(body.len()));
         }

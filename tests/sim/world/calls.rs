@@ -99,8 +99,8 @@ impl World {
                 self.queue.push(now.after(takes), done);
                 self.start_sending(at, &call, uid);
             }
-            Delivery::Chunk { call, number, body, .. } => {
-                self.take_chunk(at, call, (number, &body))
+            Delivery::Chunk { call, number, is_last, body } => {
+                self.take_chunk(at, call, (number, is_last), &body);
             }
             Delivery::Credit { call, .. } => self.credited(at, call),
             Delivery::Cancelled { call } => {

@@ -33,7 +33,14 @@ impl World {
     }
 
     /// A chunk reached the application of a host.
-    pub(super) fn take_chunk(&mut self, at: usize, call: CallEnd, (number, body): (u32, &Bytes)) {
+    pub(super) fn take_chunk(
+        &mut self,
+        at: usize,
+        call: CallEnd,
+        chunk: (u32, bool),
+        body: &Bytes,
+    ) {
+        let (number, is_last) = chunk;
         let waiting = match call {
             CallEnd::Caller(call) => self.hosts[at].waiting_for(call).map(|uid| (call, uid)),
             // In this world no caller sends a stream.
@@ -44,7 +51,7 @@ impl World {
             return self.checker.blame("S22", None, "a chunk for no call");
         };
         self.note(u64::from(uid) << 16 | u64::from(number));
-        self.checker.chunk_came(uid, number, body);
+        self.checker.chunk_came(uid, number, is_last, body);
         self.tally.mark("a chunk of a stream came");
         let (cost, pause) = (chunk_cost(body.len()), self.taste(uid).pause);
         if pause == Duration::ZERO {
