@@ -5,6 +5,8 @@
 //! that the receiver granted, and both sides find a call by indexing a short array: no hash, no
 //! search, and an answer can only ever reach a call of the link on which it arrives.
 
+use crate::flow::Flow;
+use crate::message::{OPTION_STREAM, Towards};
 use crate::outbox::LinkId;
 use crate::slots::Slot;
 use crate::time::Instant;
@@ -18,8 +20,9 @@ pub(crate) struct Outbound {
     live: u32,
     /// The last generation that a slot may have.
     generation_max: u32,
-    /// Answers that may still come for calls we no longer wait for.
+    /// Answers that may still come for calls we no longer wait for, and how much of their streams.
     late: u32,
+    late_bytes: LateBytes,
 }
 
 /// A call that waits for an answer.
@@ -41,6 +44,43 @@ pub(crate) struct OutCall {
     pub(crate) options: u8,
     /// Instances it was sent to, this one included.
     pub(crate) attempts: u8,
+    /// Its streams, by [`Towards`].
+    pub(crate) flows: [Flow; 2],
+}
+
+impl OutCall {
+    pub(crate) const fn flow(&self, to: Towards) -> &Flow {
+        &self.flows[to as usize]
+    }
+
+    /// Whether the stream towards the caller has not come to its end: a part of it may be missing.
+    pub(crate) const fn is_unfinished(&self) -> bool {
+        self.options & OPTION_STREAM != 0
+            && !self.flow(Towards::Caller).is_ended()
+            && !cfg!(mutant = "stream_cut_short")
+    }
+
+    pub(crate) const fn flow_mut(&mut self, to: Towards) -> &mut Flow {
+        &mut self.flows[to as usize]
+    }
+}
+
+/// Bytes of streams that were granted and may still come after their call has ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LateBytes(u64);
+
+impl LateBytes {
+    const fn add(&mut self, bytes: u32) {
+        self.0 = self.0.saturating_add(bytes as u64);
+    }
+
+    const fn take(&mut self, cost: u32) -> bool {
+        let left = self.0.checked_sub(cost as u64);
+        if let Some(left) = left {
+            self.0 = left;
+        }
+        left.is_some()
+    }
 }
 
 /// Among the options of a call: it may have run where it was sent before.
@@ -79,7 +119,14 @@ pub(crate) enum Answered {
 impl Outbound {
     /// An empty table whose slots serve `labels_per_slot` calls each.
     pub(crate) const fn new(labels_per_slot: u32) -> Self {
-        Self { slots: Vec::new(), free: None, live: 0, generation_max: labels_per_slot, late: 0 }
+        Self {
+            slots: Vec::new(),
+            free: None,
+            live: 0,
+            generation_max: labels_per_slot,
+            late: 0,
+            late_bytes: LateBytes(0),
+        }
     }
 
     /// Calls in flight.
@@ -133,15 +180,30 @@ impl Outbound {
         }
     }
 
+    /// The call of `label`, which stays.
+    #[inline]
+    pub(crate) fn peek_mut(&mut self, label: u64) -> Option<&mut OutCall> {
+        let (index, generation) = split(label);
+        match self.slots.get_mut(index as usize)? {
+            OutSlot { state: OutState::Live(call), generation: live } if *live == generation => {
+                Some(call)
+            }
+            _ => None,
+        }
+    }
+
     /// Notes where the frame of a call is kept.
     pub(crate) fn keep(&mut self, label: u64, kept: u32) {
-        let (index, generation) = split(label);
-        if let Some(OutSlot { state: OutState::Live(call), generation: live }) =
-            self.slots.get_mut(index as usize)
-            && *live == generation
-        {
+        if let Some(call) = self.peek_mut(label) {
             call.kept = kept;
         }
+    }
+
+    /// Whether a chunk for this call, which has ended, may still come.
+    pub(crate) fn takes_late(&mut self, label: u64, cost: u32) -> bool {
+        let (index, generation) = split(label);
+        let slot = self.slots.get(index as usize);
+        slot.is_some_and(|slot| slot.generation > generation) && self.late_bytes.take(cost)
     }
 
     /// Takes the call of `label` out because it was answered.
@@ -167,6 +229,7 @@ impl Outbound {
         }
         let call = self.release(label)?;
         self.late = self.late.saturating_add(1);
+        self.late_bytes.add(call.flow(Towards::Caller).allowed);
         Some(call)
     }
 
@@ -229,6 +292,7 @@ impl Outbound {
 pub(crate) struct Inbound {
     slots: Vec<InSlot>,
     live: u32,
+    late_bytes: LateBytes,
 }
 
 /// Where a call went from here.
@@ -302,6 +366,23 @@ impl Inbound {
         {
             slot.onward = Some(onward);
         }
+    }
+
+    /// Forgets an answered call. What its caller may still send of a stream is no offence.
+    #[inline]
+    pub(crate) fn answered(&mut self, call: &OutCall) -> bool {
+        let was_live = self.release(call.back_label).is_some();
+        if was_live {
+            self.late_bytes.add(call.flow(Towards::Handler).allowed);
+        }
+        was_live
+    }
+
+    /// Whether a chunk for this call, which has ended, may still come.
+    pub(crate) fn takes_late(&mut self, label: u64, cost: u32) -> bool {
+        let (index, generation) = split(label);
+        let slot = self.slots.get(index as usize);
+        slot.is_some_and(|slot| slot.generation >= generation) && self.late_bytes.take(cost)
     }
 
     /// Forgets the call of `label` and tells where it went.
@@ -387,7 +468,8 @@ mod tests {
         let back = LinkId { shard: 0, slot: 9, generation: 1 };
         let deadline = Instant::from_nanos(back_label);
         let (sent_at, slot, kept) = (Instant::ZERO, Slot::NONE, NOT_KEPT);
-        OutCall { back, back_label, deadline, sent_at, slot, kept, options: 0, attempts: 1 }
+        let (options, attempts, flows) = (0, 1, Default::default());
+        OutCall { back, back_label, deadline, sent_at, slot, kept, options, attempts, flows }
     }
 
     #[test]

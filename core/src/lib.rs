@@ -82,6 +82,7 @@ mod deadlines;
 mod error;
 mod event;
 mod federation;
+mod flow;
 pub mod frame;
 pub mod handshake;
 mod mail;
@@ -112,10 +113,10 @@ pub use name::{
 };
 pub use node::{Node, Siblings};
 pub use outbox::{
-    Answer, CallId, Delivery, DialId, IncomingCall, LinkId, LocalCallId, Open, Outbox, Output,
-    TraceHop,
+    Answer, CallEnd, CallId, Delivery, DialId, IncomingCall, LinkId, LocalCallId, Open, Outbox,
+    Output, TraceHop,
 };
 pub use registry::{Registration, Registry};
-pub use shard::{Call, InstanceView, LinkLimitReached, Reply, Shard, Side, Usage};
+pub use shard::{Call, InstanceView, LinkLimitReached, Reply, Shard, Side, StreamError, Usage};
 pub use stats::Stats;
 pub use time::Instant;

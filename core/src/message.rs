@@ -9,11 +9,16 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 
+mod chunk;
 mod control;
 mod hops;
 mod priority;
 mod record;
 
+pub use chunk::{
+    CHUNK_BYTES_MAX, CHUNK_OVERHEAD_BYTES, ChunkEnvelope, Credit, STREAM_BYTES_MAX, Towards,
+    chunk_cost,
+};
 pub use control::ControlMessage;
 pub use hops::{HOPS_BYTES_MAX, Hop, HopList};
 pub use priority::Priority;
@@ -96,7 +101,10 @@ pub const OPTION_HIGH: u8 = 1 << 2;
 pub const OPTION_LOW: u8 = 1 << 3;
 /// The envelope ends with a path.
 pub const OPTION_PATH: u8 = 1 << 4;
-const OPTIONS: u8 = OPTION_IDEMPOTENT | OPTION_TRACE | OPTION_HIGH | OPTION_LOW | OPTION_PATH;
+/// The call has streams beside request and answer.
+pub const OPTION_STREAM: u8 = 1 << 5;
+const OPTIONS: u8 =
+    OPTION_IDEMPOTENT | OPTION_TRACE | OPTION_HIGH | OPTION_LOW | OPTION_PATH | OPTION_STREAM;
 
 impl<'a> RequestEnvelope<'a> {
     /// Reads the envelope and returns it with the body behind it.
@@ -134,11 +142,7 @@ impl<'a> RequestEnvelope<'a> {
     #[must_use]
     #[inline]
     pub const fn priority(&self) -> Priority {
-        match self.options & (OPTION_HIGH | OPTION_LOW) {
-            OPTION_HIGH => Priority::High,
-            OPTION_LOW => Priority::Low,
-            _ => Priority::Normal,
-        }
+        Priority::of(self.options)
     }
 }
 

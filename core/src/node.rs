@@ -7,9 +7,9 @@ use crate::error::CallError;
 use crate::handshake::Identity;
 use crate::mail::{Mail, MailTo};
 use crate::name::NodeId;
-use crate::outbox::{CallId, DialId, LinkId, LocalCallId, Outbox};
+use crate::outbox::{CallEnd, CallId, DialId, LinkId, LocalCallId, Outbox};
 use crate::rng::Generator;
-use crate::shard::{Call, InstanceView, LinkLimitReached, Reply, Shard, Side, Usage};
+use crate::shard::{Call, InstanceView, LinkLimitReached, Reply, Shard, Side, StreamError, Usage};
 use crate::stats::Stats;
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -178,6 +178,39 @@ impl Node {
         let replied = self.shard.reply(call, reply, now, out);
         self.sort_mail(now, out);
         replied
+    }
+
+    /// See [`Shard::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send(
+        &mut self,
+        call: impl Into<CallEnd>,
+        body: &[u8],
+        is_last: bool,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), StreamError> {
+        let sent = self.shard.send(call, body, is_last, now, out);
+        self.sort_mail(now, out);
+        sent
+    }
+
+    /// See [`Shard::grant`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn grant(
+        &mut self,
+        call: impl Into<CallEnd>,
+        bytes: u32,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), StreamError> {
+        let granted = self.shard.grant(call, bytes, now, out);
+        self.sort_mail(now, out);
+        granted
     }
 
     /// See [`Shard::is_awaited`].

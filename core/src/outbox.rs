@@ -5,7 +5,7 @@ use crate::error::CallError;
 use crate::event::Event;
 use crate::frame::HEADER_BYTES;
 use crate::mail::{Mail, MailBody, MailTo};
-use crate::message::{Hop, HopList, OPTION_IDEMPOTENT, RequestEnvelope, Texts};
+use crate::message::{Hop, HopList, OPTION_IDEMPOTENT, OPTION_STREAM, RequestEnvelope, Texts};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -120,6 +120,24 @@ pub enum Delivery {
         /// The call.
         call: CallId,
     },
+    /// A part of a stream. Everything that [`grant`](crate::Shard::grant) allowed may come.
+    Chunk {
+        /// The call.
+        call: CallEnd,
+        /// Its number: 0, 1, 2 and so on.
+        number: u32,
+        /// Whether no other follows.
+        is_last: bool,
+        /// The content.
+        body: Bytes,
+    },
+    /// The other end allows to send more of a stream: whatever waited may be tried again.
+    Credit {
+        /// The call.
+        call: CallEnd,
+        /// By how much more.
+        bytes: u32,
+    },
     /// The answer to a call of the local application.
     Answer {
         /// The call.
@@ -174,6 +192,8 @@ pub struct IncomingCall {
     pub deadline: Instant,
     /// The caller declares that running the call twice does no harm.
     pub idempotent: bool,
+    /// The caller takes a stream before the answer, and may send one, as far as each end grants it.
+    pub streams: bool,
     payload: Bytes,
     names_at: [u32; 4],
     headers_at: [u32; 2],
@@ -194,7 +214,8 @@ impl IncomingCall {
         let headers_at = [at(headers)?, end(headers)?];
         let body_at = u32::try_from(payload.len() - body.len()).ok()?;
         let idempotent = envelope.options & OPTION_IDEMPOTENT != 0;
-        Some(Self { call, deadline, idempotent, payload, names_at, headers_at, body_at })
+        let streams = envelope.options & OPTION_STREAM != 0;
+        Some(Self { call, deadline, idempotent, streams, payload, names_at, headers_at, body_at })
     }
 
     /// The service.
@@ -284,6 +305,27 @@ impl LocalCallId {
     #[must_use]
     pub const fn slot(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
+    }
+}
+
+/// The end of a call at which the local application is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CallEnd {
+    /// It made the call.
+    Caller(LocalCallId),
+    /// It serves the call.
+    Handler(CallId),
+}
+
+impl From<LocalCallId> for CallEnd {
+    fn from(call: LocalCallId) -> Self {
+        Self::Caller(call)
+    }
+}
+
+impl From<CallId> for CallEnd {
+    fn from(call: CallId) -> Self {
+        Self::Handler(call)
     }
 }
 

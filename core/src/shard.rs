@@ -34,12 +34,14 @@ mod pace;
 mod receive;
 mod retry;
 mod select;
+mod stream;
 mod timers;
 mod trace;
 
 pub use audit::Usage;
 pub use local::{Call, Reply};
 pub(crate) use open::control_payload;
+pub use stream::StreamError;
 
 use instances::Instances;
 use links::{End, Link, Links, Network, Phase};

@@ -25,6 +25,10 @@ pub struct Stats {
     pub answers_late: u64,
     /// Answers to nothing that was asked.
     pub answers_stray: u64,
+    /// Parts of streams passed on.
+    pub chunks_forwarded: u64,
+    /// Parts of streams that came after their call had ended.
+    pub chunks_late: u64,
     /// Extension frames ignored.
     pub extensions_ignored: u64,
     /// Links authenticated.
@@ -51,6 +55,8 @@ impl Stats {
             calls_retried: self.calls_retried + other.calls_retried,
             answers_late: self.answers_late + other.answers_late,
             answers_stray: self.answers_stray + other.answers_stray,
+            chunks_forwarded: self.chunks_forwarded + other.chunks_forwarded,
+            chunks_late: self.chunks_late + other.chunks_late,
             extensions_ignored: self.extensions_ignored + other.extensions_ignored,
             links_opened: self.links_opened + other.links_opened,
             links_closed: self.links_closed + other.links_closed,

@@ -1,9 +1,10 @@
 //! The payloads of checked frames: what is read can be written, and is then read the same.
 
 use relay_core::message::{
-    ControlMessage, ErrorEnvelope, HEADER_BYTES_MAX, HEADERS_MAX, HOPS_BYTES_MAX, HopList,
-    OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH, OPTION_TRACE, PATH_MAX, Record,
-    RequestEnvelope, ResponseEnvelope, Texts, is_target, records,
+    CHUNK_BYTES_MAX, ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, HEADER_BYTES_MAX,
+    HEADERS_MAX, HOPS_BYTES_MAX, HopList, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH,
+    OPTION_STREAM, OPTION_TRACE, PATH_MAX, Record, RequestEnvelope, ResponseEnvelope, Texts,
+    is_target, records,
 };
 use relay_core::{CloseReason, ErrorCode, is_method, is_node_id, is_service};
 use serde::Serialize;
@@ -13,6 +14,8 @@ pub fn envelope(data: &[u8]) {
     request(data);
     response(data);
     error(data);
+    chunk(data);
+    credit(data);
     control(data);
     texts(data);
 }
@@ -23,7 +26,7 @@ fn request(data: &[u8]) {
     assert!(envelope.node.is_empty() || envelope.node.split('@').all(is_node_id));
     assert!(is_service(envelope.service) && is_method(envelope.method));
     let (high, low) = (OPTION_HIGH, OPTION_LOW);
-    let known = OPTION_IDEMPOTENT | OPTION_TRACE | high | low | OPTION_PATH;
+    let known = OPTION_IDEMPOTENT | OPTION_TRACE | high | low | OPTION_PATH | OPTION_STREAM;
     assert!(envelope.options & !known == 0 && envelope.options & (high | low) != high | low);
     pairs(envelope.headers, HEADER_BYTES_MAX);
     assert_eq!(envelope.options & OPTION_PATH != 0, !envelope.path.is_empty());
@@ -62,6 +65,20 @@ fn hop_list(hops: HopList<'_>) -> Vec<u8> {
     let packed: Vec<u8> = hops.iter().flat_map(write).collect();
     assert!(packed.len() <= HOPS_BYTES_MAX && hops.iter().all(|hop| is_node_id(hop.node)));
     postcard::to_allocvec(&Texts(&packed)).expect("writing does not fail")
+}
+
+fn chunk(data: &[u8]) {
+    let Ok((envelope, body)) = ChunkEnvelope::decode(data) else { return };
+    assert!(body.len() <= CHUNK_BYTES_MAX);
+    let again = rewritten(&envelope, data, body);
+    assert_eq!(ChunkEnvelope::decode(&again), Ok((envelope, body)));
+}
+
+fn credit(data: &[u8]) {
+    let Ok(credit) = Credit::decode(data) else { return };
+    assert!(credit.bytes > 0);
+    let again = rewritten(&credit, data, b"");
+    assert_eq!(Credit::decode(&again), Ok(credit));
 }
 
 fn error(data: &[u8]) {

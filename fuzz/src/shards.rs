@@ -4,8 +4,9 @@
 use bytes::BytesMut;
 use relay_core::frame::{FrameWriter, Kind};
 use relay_core::message::{
-    ErrorEnvelope, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH, OPTION_TRACE, Priority,
-    RequestEnvelope, ResponseEnvelope, Status, Texts,
+    ChunkEnvelope, Credit, ErrorEnvelope, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH,
+    OPTION_STREAM, OPTION_TRACE, Priority, RequestEnvelope, ResponseEnvelope, Status, Texts,
+    Towards,
 };
 use relay_core::{Call, CloseReason, ErrorCode, Executed, Reply, Retry, Role};
 use serde::Serialize;
@@ -101,6 +102,7 @@ fn application(world: &mut World, input: &mut Input<'_>) {
                 idempotent: target & 64 != 0,
                 priority: [Priority::Normal, Priority::High, Priority::Low][usize::from(body) % 3],
                 trace: target & 32 != 0,
+                stream: target & 16 != 0,
                 headers: &[],
             };
             world.call(u16::from(target >> 7), call);
@@ -109,6 +111,9 @@ fn application(world: &mut World, input: &mut Input<'_>) {
             let (number, size) = (input.byte(), input.byte());
             let body = vec![b'1'; usize::from(size) * 16];
             let (code, executed) = (ErrorCode::BadResponse, Executed::Unknown);
+            if size & 1 != 0 {
+                world.send(usize::from(number >> 2), &body);
+            }
             world.reply(
                 usize::from(number >> 2),
                 match number & 3 {
@@ -143,12 +148,19 @@ fn frame(world: &mut World, input: &mut Input<'_>) {
         Kind::Control => control(input),
         Kind::Request => request(input),
         Kind::Response => encoded(&ResponseEnvelope { status: Status::Result, content: 0 }),
+        Kind::Stream => encoded(&ChunkEnvelope {
+            to: if ttl & 1 == 0 { Towards::Caller } else { Towards::Handler },
+            number: u32::from(ttl >> 1 & 3),
+            is_last: ttl & 8 != 0,
+        }),
+        Kind::Credit => encoded(&Credit {
+            to: if ttl & 1 == 0 { Towards::Caller } else { Towards::Handler },
+            bytes: u32::from(ttl | 1) << (ttl & 24),
+        }),
         Kind::Handshake
         | Kind::Ping
         | Kind::Pong
         | Kind::Error
-        | Kind::Stream
-        | Kind::Credit
         | Kind::Cancel
         | Kind::Publish
         | Kind::Extension => Vec::new(),
@@ -172,7 +184,7 @@ fn request(input: &mut Input<'_>) -> Vec<u8> {
         | option(8, OPTION_HIGH)
         | option(16, OPTION_LOW)
         | option(32, OPTION_PATH)
-        | option(64, 1 << 5);
+        | option(64, OPTION_STREAM);
     let ways: [&[&str]; 4] =
         [&["here"], &["here", "peer-1"], &["peer-0", "here", "peer-1"], &["here", "here"]];
     encoded(&RequestEnvelope {

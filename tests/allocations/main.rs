@@ -1,7 +1,7 @@
 //! No allocation for a forwarded frame, whatever its size: counted, not timed.
 #![expect(unsafe_code, reason = "an allocator can be written in no other way")]
 
-use relay_sim::Forwarding;
+use relay_sim::{Forwarding, Streaming};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,7 +51,25 @@ fn a_forwarded_call_allocates_nothing() {
         }
         println!("{body_bytes} B: {counted} allocations for 2000 forwarded frames");
         assert_eq!(counted, 0, "bodies of {body_bytes} B");
+        stream(body_bytes);
     }
+}
+
+/// Neither does a chunk of a stream, nor the credit for it.
+fn stream(body_bytes: usize) {
+    let mut streaming = Streaming::new(body_bytes);
+    let mut counted = 0;
+    for round in 0..1_100 {
+        streaming.load_credit();
+        let credit = count(|| streaming.forward_credit());
+        assert!(streaming.unload() > 0, "the credit came through");
+        streaming.load_chunk();
+        let chunk = count(|| streaming.forward_chunk());
+        assert!(streaming.unload() > body_bytes, "the chunk came through");
+        counted += if round < 100 { 0 } else { credit + chunk };
+    }
+    println!("{body_bytes} B: {counted} allocations for 1000 chunks and their credit");
+    assert_eq!(counted, 0, "chunks of {body_bytes} B");
 }
 
 /// Allocations while `work` runs.

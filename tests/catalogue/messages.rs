@@ -246,6 +246,16 @@ pub(crate) fn result(body: &[u8]) -> Vec<u8> {
     Writer::default().raw(&[0, 0]).raw(body).0
 }
 
+/// A chunk of a stream towards the caller (0) or the handler (1).
+pub(crate) fn chunk(to: u8, number: u64, is_last: bool, body: &[u8]) -> Vec<u8> {
+    Writer::default().raw(&[to]).varint(number).raw(&[u8::from(is_last)]).raw(body).0
+}
+
+/// Leave to send more towards the caller (0) or the handler (1).
+pub(crate) fn credit(to: u8, bytes: u64) -> Vec<u8> {
+    Writer::default().raw(&[to]).varint(bytes).0
+}
+
 /// An error answer: UNAVAILABLE, not executed, safe to try again, no limit.
 pub(crate) fn unavailable(node: &str) -> Vec<u8> {
     Writer::default().varint(301).raw(&[0, 0, 0]).text(node).text("").0

@@ -2,7 +2,7 @@
 
 use crate::attacker::{Link, frame, label};
 use crate::machine::{Machine, Stage, acts, closed};
-use crate::messages::{Request, register, registered, result, unavailable};
+use crate::messages::{Request, chunk, credit, register, registered, result, unavailable};
 use crate::wire::Kind;
 use crate::world::World;
 use relay_core::CloseReason;
@@ -40,8 +40,8 @@ const MATRIX: [(FrameKind, Row); 12] = [
     (FrameKind::Request, [[X, X, X, X, X], [X, X, X, X, X], [S, S, S, S, X]]),
     (FrameKind::Response, [[X, X, X, X, X], [X, X, X, X, X], [K, X, K, K, K]]),
     (FrameKind::Error, [[X, X, X, X, X], [X, X, X, X, X], [K, X, K, K, K]]),
-    (FrameKind::Stream, [[X, X, X, X, X], [X, X, X, X, X], [X, X, X, X, X]]),
-    (FrameKind::Credit, [[X, X, X, X, X], [X, X, X, X, X], [X, X, X, X, X]]),
+    (FrameKind::Stream, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, K]]),
+    (FrameKind::Credit, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, K]]),
     (FrameKind::Cancel, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, X]]),
     (FrameKind::Publish, [[X, X, X, X, X], [X, X, X, X, X], [X, X, X, X, X]]),
     (FrameKind::Extension, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, K]]),
@@ -151,10 +151,11 @@ fn payload(kind: FrameKind, to_main: bool, opening: &[u8]) -> Vec<u8> {
         FrameKind::Request => Request::to("echo", "echo", b"[]").encode(),
         FrameKind::Response => result(b"1"),
         FrameKind::Error => unavailable("someone"),
+        // To a Main as of a caller, from a Main as of a handler.
+        FrameKind::Stream => chunk(u8::from(to_main), 0, false, b"x"),
+        FrameKind::Credit => credit(u8::from(!to_main), 1),
         FrameKind::Ping
         | FrameKind::Pong
-        | FrameKind::Stream
-        | FrameKind::Credit
         | FrameKind::Cancel
         | FrameKind::Publish
         | FrameKind::Extension => b"x".to_vec(),

@@ -103,7 +103,7 @@ fn jobs() -> usize {
 const FRESH_SEEDS: u64 = 600;
 
 /// Situations that some of the seeds must have been in.
-const SOMETIMES: [&str; 20] = [
+const SOMETIMES: [&str; 22] = [
     "a bit was changed",
     "a call had to succeed",
     "a cancel stopped a handler",
@@ -124,4 +124,6 @@ const SOMETIMES: [&str; 20] = [
     "a link broke under a call",
     "a call came while its caller was not linked",
     "a stranger was answered",
+    "a chunk of a stream came",
+    "a handler waited for its caller",
 ];

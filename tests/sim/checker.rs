@@ -5,6 +5,7 @@
 use crate::dice::Dice;
 use crate::span::Span;
 use crate::step::{CallStep, Service};
+use relay_core::message::chunk_cost;
 use relay_core::{Answer, CallError, ErrorCode, Executed, Instant};
 use serde::Serialize;
 use std::time::Duration;
@@ -47,6 +48,10 @@ pub(crate) struct Record {
     pub(crate) crossed: Vec<u16>,
     /// Made or served by a host that breaks the protocol: what it is told is its own affair.
     pub(crate) hostile: bool,
+    /// Chunks of its stream that reached the caller, what they cost, and what was granted for them.
+    pub(crate) chunks: u16,
+    pub(crate) spent: u64,
+    pub(crate) granted: u64,
     /// Asked for when all was well again, so it must succeed.
     pub(crate) probe: bool,
 }
@@ -83,6 +88,9 @@ impl Checker {
             server: None,
             crossed: Vec::new(),
             hostile,
+            chunks: 0,
+            spent: 0,
+            granted: 0,
             probe,
         });
         uid
@@ -149,9 +157,34 @@ impl Checker {
             Answer::Result(_) if executions == 0 || executions > ATTEMPTS_MAX => {
                 self.blame("S6", Some(uid), &format!("a result of {executions} runs"));
             }
+            Answer::Result(_) if self.calls[uid as usize].is_short() => {
+                self.blame("S22", Some(uid), "the result came before its stream was over");
+            }
             Answer::Result(_) => {}
             Answer::ApplicationError(_) => self.blame("S3", Some(uid), "no handler answers so"),
             Answer::Failed(error) => self.judge_error(uid, error, executions),
+        }
+    }
+
+    /// A chunk reached the caller of a call that waits (S22). What the node of the caller sees to
+    /// holds whoever sent it.
+    pub(crate) fn chunk_came(&mut self, uid: u32, number: u32, is_last: bool, body: &[u8]) {
+        let record = &mut self.calls[uid as usize];
+        let is_end = is_last && body.is_empty();
+        record.spent += if is_end { 0 } else { u64::from(chunk_cost(body.len())) };
+        let in_turn = number == u32::from(record.chunks);
+        record.chunks = record.chunks.saturating_add(1);
+        let (granted, hostile) = (record.spent <= record.granted, record.hostile);
+        let known =
+            record.chunks <= record.step.chunks && is_last == (record.chunks == record.step.chunks);
+        if !in_turn {
+            self.blame("S22", Some(uid), &format!("chunk {number} came out of its turn"));
+        }
+        if !granted {
+            self.blame("S22", Some(uid), "more of its stream came than was granted");
+        }
+        if !hostile && !(known && body == self.chunk(uid, number)) {
+            self.blame("S22", Some(uid), &format!("chunk {number} is not what was sent"));
         }
     }
 
@@ -238,6 +271,14 @@ impl Checker {
         body.starts_with(&self.mark(uid)).then_some(uid)
     }
 
+    /// The chunk of this number that only this call has.
+    pub(crate) fn chunk(&self, uid: u32, number: u32) -> Vec<u8> {
+        let dice = &mut Dice::new(self.seed, &[CHUNK, u64::from(uid), u64::from(number)]);
+        let mut chunk = dice.next().to_be_bytes().to_vec();
+        chunk.resize(dice.spread(0, CHUNK_BYTES_MAX) as usize, uid as u8 ^ number as u8);
+        chunk
+    }
+
     /// The answer that only this call to this service has.
     pub(crate) fn answer(&self, uid: u32) -> Vec<u8> {
         let step = &self.calls[uid as usize].step;
@@ -254,6 +295,13 @@ impl Checker {
     }
 }
 
+impl Record {
+    /// Whether chunks of its stream are missing.
+    const fn is_short(&self) -> bool {
+        self.chunks != self.step.chunks
+    }
+}
+
 /// The number that the body of a call carries.
 pub(crate) fn uid_of(body: &[u8]) -> Option<u32> {
     body.first_chunk::<4>().map(|uid| u32::from_be_bytes(*uid))
@@ -264,4 +312,7 @@ pub(crate) fn uid_of(body: &[u8]) -> Option<u32> {
 const ATTEMPTS_MAX: u8 = 4;
 const BODY: u64 = 10;
 const ANSWER: u64 = 11;
+const CHUNK: u64 = 14;
+/// The longest chunk: it fits into the smallest frames there are.
+pub(crate) const CHUNK_BYTES_MAX: u64 = 3_000;
 const VERDICTS_MAX: usize = 50;

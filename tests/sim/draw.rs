@@ -105,6 +105,8 @@ impl Draw {
         // A caller waits whole milliseconds: that is what a request can say.
         let deadline = Span::millis((deadline / 1_000).max(1));
         let cancelled = dice.happens(parts(traffic.cancelled));
+        let lot = &mut Dice::new(self.plan.seed, &[STREAM, self.serial]);
+        let streamed = lot.happens(parts(traffic.streamed));
         CallStep {
             from,
             service,
@@ -116,6 +118,7 @@ impl Draw {
             cancel_after: cancelled.then(|| whole_micros(dice.up_to(deadline.0))),
             idempotent: dice.happens(parts(traffic.idempotent)),
             trace: dice.happens(parts(traffic.traced)),
+            chunks: if streamed { lot.spread(1, CHUNKS_MAX) as u16 } else { 0 },
         }
     }
 
@@ -219,6 +222,8 @@ const SLOW_HANDLER_MAX: Duration = Duration::from_secs(8);
 const UNIT: u64 = 1 << 24;
 const DRAW: u64 = 1;
 const OVERLOAD: u64 = 2;
+const STREAM: u64 = 13;
+const CHUNKS_MAX: u64 = 40;
 
 #[cfg(test)]
 mod tests {

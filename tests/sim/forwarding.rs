@@ -10,6 +10,10 @@ use relay_core::{
 use std::collections::VecDeque;
 use std::time::Duration;
 
+mod streams;
+
+pub use streams::Streaming;
+
 /// A shard of a Main with two authenticated links and a service behind one of them.
 pub struct Forwarding {
     machine: Machine,

@@ -172,15 +172,18 @@ fn read_call(input: &mut Input<'_>, from: u16) -> CallStep {
     // Quadratic, so that most bodies are small and some do not fit.
     let mut size = || u32::from(input.byte()).pow(2) / 4;
     let (body, answer) = (size(), size());
+    let (deadline, handler) = (input.time().max(Span::millis(1)), input.time());
+    let more = input.byte();
     CallStep {
         from,
         service,
         node,
-        deadline: input.time().max(Span::millis(1)),
-        handler: input.time(),
+        deadline,
+        handler,
         body,
         answer,
-        cancel_after: input.bit().then(|| input.time()),
+        cancel_after: (more & 1 != 0).then(|| input.time()),
+        chunks: u16::from(more >> 4),
         ..CallStep::usual()
     }
 }

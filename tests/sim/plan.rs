@@ -111,6 +111,8 @@ pub struct Traffic {
     pub idempotent: f64,
     /// Share of calls that ask for the way they took.
     pub traced: f64,
+    /// Share of calls whose handler sends a stream before its answer.
+    pub streamed: f64,
 }
 
 /// What goes wrong: how often a minute it befalls each Home and caller. A Main is hit a tenth as
@@ -249,6 +251,7 @@ impl Default for Traffic {
             by_node: 0.0,
             idempotent: 0.0,
             traced: 0.0,
+            streamed: 0.0,
         }
     }
 }
@@ -376,6 +379,7 @@ impl Plan {
             ("traffic.by_node", traffic.by_node, 1.0),
             ("traffic.idempotent", traffic.idempotent, 1.0),
             ("traffic.traced", traffic.traced, 1.0),
+            ("traffic.streamed", traffic.streamed, 1.0),
             ("faults.share", faults.share, 0.9),
         ] {
             number(name, value, high)?;

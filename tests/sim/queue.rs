@@ -44,6 +44,10 @@ pub(crate) enum Event {
     Probe,
     /// The world goes on to its next phase.
     Phase,
+    /// A handler tries again to send its stream.
+    Send { host: u16, life: u32, slot: u32, uid: u32 },
+    /// A slow caller has taken a chunk.
+    Consume { uid: u32, bytes: u32 },
 }
 
 impl Queue {

@@ -84,6 +84,9 @@ pub struct CallStep {
     /// The answer tells the way it took.
     #[serde(default, skip_serializing_if = "is_false")]
     pub trace: bool,
+    /// Chunks that the handler sends before its answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub chunks: u16,
 }
 
 impl CallStep {
@@ -101,8 +104,14 @@ impl CallStep {
             cancel_after: None,
             idempotent: false,
             trace: false,
+            chunks: 0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]

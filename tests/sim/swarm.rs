@@ -34,6 +34,8 @@ impl Plan {
         };
         let mut network = draw_network(dice);
         let mut traffic = draw_traffic(dice);
+        // From dice of its own: everything else is as it was before there were streams.
+        traffic.streamed = Dice::new(seed, &[STREAMED]).pick(&[0.0, 0.2, 0.5]);
         if network.far > 0.0 || network.delay_mean >= Span::millis(30) {
             // Over a long way little fits into a small window, and what is asked for must fit: a
             // way that is full for good proves nothing about those who use it.
@@ -83,6 +85,7 @@ fn draw_traffic(dice: &mut Dice) -> Traffic {
         by_node: dice.pick(&[0.0, 0.1, 0.5]),
         idempotent: dice.pick(&[0.0, 0.3]),
         traced: dice.pick(&[0.0, 0.2]),
+        streamed: 0.0,
     }
 }
 
@@ -143,6 +146,7 @@ fn draw_faults(dice: &mut Dice) -> Faults {
 }
 
 const SWARM: u64 = 3;
+const STREAMED: u64 = 12;
 /// How often a bound is tiny, in parts of a million.
 const TINY: u32 = 120_000;
 const COMMON: u32 = 350_000;

@@ -25,6 +25,7 @@ mod mains;
 mod outcomes;
 mod registries;
 mod steps;
+mod streams;
 mod watch;
 mod wires;
 
@@ -245,6 +246,10 @@ impl World {
             Event::Converge => self.look_at_registries(),
             Event::Probe => self.probe(),
             Event::Phase => self.next_phase(),
+            Event::Send { host, life, slot, uid } => {
+                self.send_again(usize::from(host), life, slot as usize, uid);
+            }
+            Event::Consume { uid, bytes } => self.consume(uid, bytes),
         }
     }
 

@@ -4,7 +4,8 @@ use bytes::BytesMut;
 use relay_core::frame::{Frame, Kind};
 use relay_core::handshake::{Acceptor, Dialler};
 use relay_core::message::{
-    ControlMessage, ErrorEnvelope, Hop, Record, RequestEnvelope, ResponseEnvelope, Status, records,
+    ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, Hop, MessageError, Record,
+    RequestEnvelope, ResponseEnvelope, Status, Towards, records,
 };
 use relay_core::{CallError, ErrorCode, Executed, HandshakeError, Retry, Role};
 
@@ -201,6 +202,23 @@ fn every_handshake_message_has_a_vector() {
     for start in [&[4][..], &[5], &[3, 3], &[3, 4]] {
         assert!(!some_zeros_fit(start, is_handshake_message), "{start:?} has no vector");
     }
+}
+
+#[test]
+fn the_decoders_read_chunks_and_credit() {
+    let vectors = Vectors::load();
+    for (name, chunk, body) in ours::CHUNKS {
+        let expected = match chunk.to {
+            Towards::Caller => "stream/first",
+            Towards::Handler => "stream/last",
+        };
+        assert_eq!(*name, expected);
+        assert_eq!(ChunkEnvelope::decode(vectors.payload(name)), Ok((*chunk, *body)), "{name}");
+    }
+    let (name, credit) = ours::CREDIT;
+    assert_eq!(Credit::decode(vectors.payload(name)), Ok(credit));
+    assert_eq!(ChunkEnvelope::decode(vectors.payload("stream")), Err(MessageError::Malformed));
+    assert_eq!(Credit::decode(vectors.payload("credit")), Err(MessageError::Malformed));
 }
 
 #[test]

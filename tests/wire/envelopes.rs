@@ -4,8 +4,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use relay_core::message::{
-    ControlMessage, ErrorEnvelope, HopList, Record, RequestEnvelope, ResponseEnvelope, Texts,
-    records,
+    ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, HopList, Record, RequestEnvelope,
+    ResponseEnvelope, Texts, records,
 };
 use relay_core::{ErrorCode, Executed, Retry};
 
@@ -131,7 +131,7 @@ fn read_request(payload: &[u8]) -> Read {
     let service = rest.text().filter(|service| is_name(service))?;
     let method = rest.text().filter(|method| is_name(method))?;
     let deadline = rest.varint(32)?;
-    let options = rest.byte().filter(|options| *options < 32 && options & 12 != 12)?;
+    let options = rest.byte().filter(|options| *options < 64 && options & 12 != 12)?;
     let (ttl, content, headers) = (rest.byte()?, rest.byte()?, rest.pairs(8_192)?);
     let path = if options & 16 != 0 { rest.path()? } else { Vec::new() };
     let numbers = format!("{deadline} {options} {ttl} {content}");
@@ -169,6 +169,21 @@ fn read_error(payload: &[u8]) -> Read {
     let code = known.map_or(599, |known| *known as u16);
     let outcome = format!("{code} {executed} {retry} {limit:?}");
     rest.0.is_empty().then(|| vec![outcome, node.into(), message.into(), hops])
+}
+
+fn read_chunk(payload: &[u8]) -> Read {
+    let mut rest = Rest(payload);
+    let to = rest.varint(32).filter(|to| *to < 2)?;
+    let (number, is_last) = (rest.varint(32)?, rest.byte().filter(|last| *last < 2)? == 1);
+    let fits = rest.0.len() <= 65_536;
+    fits.then(|| vec![format!("{to} {number} {is_last}"), format!("{:?}", rest.0)])
+}
+
+fn read_credit(payload: &[u8]) -> Read {
+    let mut rest = Rest(payload);
+    let to = rest.varint(32).filter(|to| *to < 2)?;
+    let bytes = rest.varint(32).filter(|bytes| *bytes > 0)?;
+    rest.0.is_empty().then(|| vec![format!("{to} {bytes}")])
 }
 
 fn read_control(payload: &[u8]) -> Read {
@@ -237,6 +252,17 @@ fn core_error(payload: &[u8]) -> Read {
     Some(vec![outcome, error.node, error.message, core_hops(hops)])
 }
 
+fn core_chunk(payload: &[u8]) -> Read {
+    let (chunk, body) = ChunkEnvelope::decode(payload).ok()?;
+    let head = format!("{} {} {}", chunk.to as u8, chunk.number, chunk.is_last);
+    Some(vec![head, format!("{body:?}")])
+}
+
+fn core_credit(payload: &[u8]) -> Read {
+    let credit = Credit::decode(payload).ok()?;
+    Some(vec![format!("{} {}", credit.to as u8, credit.bytes)])
+}
+
 fn core_hops(hops: HopList<'_>) -> String {
     format!("{:?}", hops.iter().map(|hop| (hop.node, hop.micros, hop.attempts)).collect::<Vec<_>>())
 }
@@ -291,11 +317,13 @@ fn core_record(record: Record<'_>) -> String {
 type Reader = fn(&[u8]) -> Read;
 
 /// Each kind of payload, as the document reads it and as the core does.
-const READERS: [(&str, Reader, Reader); 4] = [
+const READERS: [(&str, Reader, Reader); 6] = [
     ("control/", read_control, core_control),
     ("request/", read_request, core_request),
     ("response/", read_response, core_response),
     ("error/", read_error, core_error),
+    ("stream/", read_chunk, core_chunk),
+    ("credit/", read_credit, core_credit),
 ];
 
 /// Both readers of every kind agree. Tells how many of them took the payload.

@@ -4,8 +4,9 @@ use bytes::BytesMut;
 use relay_core::frame::{FrameWriter, Kind};
 use relay_core::handshake::{Acceptor, Dialler, Grant};
 use relay_core::message::{
-    ControlMessage, ErrorEnvelope, Hop, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH,
-    OPTION_TRACE, Record, RequestEnvelope, ResponseEnvelope, Status, Texts,
+    ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, Hop, OPTION_HIGH, OPTION_IDEMPOTENT,
+    OPTION_LOW, OPTION_PATH, OPTION_STREAM, OPTION_TRACE, Record, RequestEnvelope,
+    ResponseEnvelope, Status, Texts, Towards,
 };
 use relay_core::{Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
 use serde::Serialize;
@@ -33,6 +34,10 @@ pub(crate) fn written() -> Vec<(&'static str, Vec<u8>)> {
         let hops = if hops.is_empty() { Vec::new() } else { hop_list(hops) };
         add(name, Kind::Error, LABEL, 0, envelope(&error, &hops));
     }
+    for (name, chunk, body) in CHUNKS {
+        add(name, Kind::Stream, LABEL, 0, envelope(chunk, body));
+    }
+    add(CREDIT.0, Kind::Credit, LABEL, 0, envelope(&CREDIT.1, b""));
     for (name, kind, id, ttl, payload) in OPAQUE {
         add(name, *kind, *id, *ttl, payload.to_vec());
     }
@@ -204,11 +209,13 @@ pub(crate) fn requests(packed: &Packed) -> Vec<Request<'_>> {
         RequestEnvelope { node: "alice@main", options: OPTION_TRACE | OPTION_HIGH, ..short };
     let options = OPTION_LOW | OPTION_PATH;
     let path = RequestEnvelope { options, path: Texts(&packed.paths[2]), ..short };
+    let stream = RequestEnvelope { options: OPTION_STREAM, ..short };
     vec![
         ("request/short", 1 << 32, 10, short, b"[]"),
         ("request/full", LABEL, 9, full, br#"{"limit":2}"#),
         ("request/traced", LABEL, 10, traced, b"[]"),
         ("request/path", LABEL, 8, path, b"[]"),
+        ("request/stream", LABEL, 10, stream, b"[]"),
     ]
 }
 
@@ -280,6 +287,14 @@ fn identity(key: u8, node: &str) -> Identity {
     let node = NodeId::new(node).expect("a legal name");
     Identity::new(&[key; 32], Some(node)).expect("not the form of a derived id")
 }
+
+/// Name, envelope, body.
+pub(crate) const CHUNKS: &[(&str, ChunkEnvelope, &[u8])] = &[
+    ("stream/first", ChunkEnvelope { to: Towards::Caller, number: 0, is_last: false }, b"[1,"),
+    ("stream/last", ChunkEnvelope { to: Towards::Handler, number: 300, is_last: true }, b""),
+];
+pub(crate) const CREDIT: (&str, Credit) =
+    ("credit/window", Credit { to: Towards::Caller, bytes: 256 << 10 });
 
 /// Frames whose payload is bytes to this layer: name, kind, id, TTL, payload.
 pub(crate) const OPAQUE: &[(&str, Kind, u64, u8, &[u8])] = &[

@@ -1,4 +1,4 @@
-//! How much a call matters, as its options say it.
+//! Which calls come first where there is no room for all.
 
 use super::{OPTION_HIGH, OPTION_LOW};
 
@@ -25,6 +25,16 @@ impl Priority {
             Self::Low => "low",
             Self::Normal => "normal",
             Self::High => "high",
+        }
+    }
+
+    /// What the options of a request say.
+    #[inline]
+    pub(crate) const fn of(options: u8) -> Self {
+        match options & (OPTION_HIGH | OPTION_LOW) {
+            OPTION_HIGH => Self::High,
+            OPTION_LOW => Self::Low,
+            _ => Self::Normal,
         }
     }
 

@@ -38,6 +38,13 @@ impl Shard {
                 let frame = self.vouched(from, frame);
                 self.handle_error(from, &call, frame, now, out);
             }
+            Answered::Live(call) if call.is_unfinished() => {
+                self.settle(&call, Ending::Failed, now, out);
+                self.kept.release(call.kept);
+                let text = "the result came before the end of the stream";
+                let error = self.error(ErrorCode::BadResponse, text);
+                self.answer_error(&call, &error, now, out);
+            }
             Answered::Live(call) => {
                 self.settle(&call, Ending::Answered, now, out);
                 self.kept.release(call.kept);
@@ -167,12 +174,8 @@ impl Shard {
     /// Ends a call whose time is over: its caller is told, its handler is told to stop.
     pub(super) fn expire(&mut self, over: LinkId, label: u64, now: Instant, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(over) else { return };
-        let Some(call) = link.outbound.abandon(label) else { return };
+        let Some(call) = link.outbound.peek(label).copied() else { return };
         let ending = Self::ending_of(&call, ErrorCode::Deadline, now);
-        self.settle(&call, ending, now, out);
-        self.kept.release(call.kept);
-        let cancel = self.writer.write(Kind::Cancel, label, 0, |_| {}, &[]);
-        self.emit(over, cancel, now, out);
         let mut error = self.error(ErrorCode::Deadline, "");
         if cfg!(mutant = "told_no_after_deadline") {
             error = error.with_executed(Executed::No);
@@ -180,7 +183,26 @@ impl Shard {
         if cfg!(mutant = "answered_twice") {
             self.send_error(call.back, call.back_label, &error, now, out);
         }
-        self.answer_error(&call, &error, now, out);
+        self.end_call(over, label, ending, &error, now, out);
+    }
+
+    /// Ends a call that was sent on: its handler is told to stop, its caller what went wrong.
+    pub(super) fn end_call(
+        &mut self,
+        over: LinkId,
+        label: u64,
+        ending: Ending,
+        error: &CallError,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let Some(link) = self.links.get_mut(over) else { return };
+        let Some(call) = link.outbound.abandon(label) else { return };
+        self.settle(&call, ending, now, out);
+        self.kept.release(call.kept);
+        let cancel = self.writer.write(Kind::Cancel, label, 0, |_| {}, &[]);
+        self.emit(over, cancel, now, out);
+        self.answer_error(&call, error, now, out);
         self.replace_if_used_up(over);
     }
 
@@ -202,7 +224,7 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let Some(link) = self.links.get_mut(call.back) else { return };
-        if link.inbound.release(call.back_label).is_some() {
+        if link.inbound.answered(call) {
             self.stats.calls_failed += 1;
             let hops = HopList::default();
             let frame = self.traced_error(call.back_label, error, hops, call, now);
@@ -234,7 +256,7 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let Some(link) = self.links.get_mut(call.back) else { return };
-        if link.inbound.release(call.back_label).is_none() {
+        if !link.inbound.answered(call) {
             return;
         }
         let mut frame = self.with_hop(call, frame, now);
@@ -286,6 +308,6 @@ impl Shard {
 }
 
 /// Answers to nothing that a peer may send in a minute before it is cut off.
-const STRAYS_PER_MINUTE_MAX: u32 = 100;
+pub(super) const STRAYS_PER_MINUTE_MAX: u32 = 100;
 /// An instance that lets a caller wait so long for nothing has failed.
 const PATIENCE_MIN: Duration = Duration::from_secs(1);

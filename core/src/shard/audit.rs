@@ -2,7 +2,9 @@
 
 use super::timers::to_tick;
 use super::{End, Shard};
-use crate::calls::NOT_KEPT;
+use crate::calls::{NOT_KEPT, OutCall};
+use crate::flow::Flow;
+use crate::message::{OPTION_STREAM, STREAM_BYTES_MAX, Towards};
 use crate::outbox::LinkId;
 use alloc::format;
 use alloc::string::String;
@@ -68,6 +70,9 @@ impl Shard {
             if !known || !awake {
                 return Err(format!("nothing looks at the deadline of call {label:#x} on {id}"));
             }
+            if !flows_fit(call) {
+                return Err(format!("call {label:#x} on {id} has streams it must not have"));
+            }
         }
         for (label, onward) in link.inbound.iter() {
             came += 1;
@@ -83,4 +88,16 @@ impl Shard {
         }
         Ok(came)
     }
+}
+
+/// Only calls with streams have any, nobody is allowed more than the bound, and a call of which a
+/// part has passed is never sent elsewhere.
+fn flows_fit(call: &OutCall) -> bool {
+    if call.options & OPTION_STREAM == 0 {
+        return call.flows == [Flow::default(); 2];
+    }
+    let bounded = call.flows.iter().all(|flow| flow.allowed <= STREAM_BYTES_MAX);
+    let answered = call.flow(Towards::Caller).is_begun();
+    let pinned = answered || *call.flow(Towards::Handler) != Flow::default();
+    bounded && (!pinned || call.kept == NOT_KEPT)
 }

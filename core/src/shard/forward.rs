@@ -389,6 +389,7 @@ impl Shard {
             kept: NOT_KEPT,
             options: plan.options,
             attempts: plan.attempts,
+            flows: Default::default(),
         };
         let link = self.links.get_mut(over)?;
         let onward = link.outbound.insert(call, link.outbound_max)?;
@@ -481,8 +482,7 @@ impl Shard {
             return Err(self.error(ErrorCode::Unavailable, "the node has just gone"));
         };
         if !link.takes_calls(limits.write_bytes_max, plan.priority) {
-            let text = "the link to the service is full";
-            return Err(self.error(ErrorCode::Overloaded, text));
+            return Err(self.error(ErrorCode::Overloaded, "the link to the service is full"));
         }
         let forwarded = self.links.is_network(from) && plan.attempts == 1;
         let is_spent = forwarded && frame.ttl() == 0;

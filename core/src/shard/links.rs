@@ -250,15 +250,22 @@ impl Link {
     /// Whether a new call fits: the handshake is done, a label is free, the queue is not full.
     #[inline]
     pub(crate) fn takes_calls(&self, write_bytes_max: u32, priority: Priority) -> bool {
-        let (bytes_max, calls_max) = self.share(write_bytes_max, priority);
-        let writable = match &self.end {
+        let (_, calls_max) = self.share(write_bytes_max, priority);
+        let is_retiring = matches!(&self.end, End::Network(network) if network.retiring.is_some());
+        let has_room = self.outbound.has_room(self.outbound_max) && !is_retiring;
+        has_room && self.outbound.live() < calls_max && self.takes_bytes(write_bytes_max, priority)
+    }
+
+    /// Whether more may be queued: the handshake is done, the queue is not full.
+    #[inline]
+    pub(crate) fn takes_bytes(&self, write_bytes_max: u32, priority: Priority) -> bool {
+        match &self.end {
             End::Network(network) => {
-                let is_open = matches!(network.phase, Phase::Open(_)) && network.retiring.is_none();
-                is_open && network.write_bytes <= bytes_max
+                let (bytes_max, _) = self.share(write_bytes_max, priority);
+                matches!(network.phase, Phase::Open(_)) && network.write_bytes <= bytes_max
             }
             End::Local | End::Sibling(_) => true,
-        };
-        writable && self.outbound.has_room(self.outbound_max) && self.outbound.live() < calls_max
+        }
     }
 
     /// What calls of a priority may use of a link, in bytes queued and in calls in flight: those of

@@ -6,8 +6,8 @@ use crate::calls::Answered;
 use crate::error::{CallError, ErrorCode, Executed};
 use crate::frame::{Frame, Kind};
 use crate::message::{
-    ErrorEnvelope, OPTION_IDEMPOTENT, OPTION_TRACE, Priority, RequestEnvelope, ResponseEnvelope,
-    Status, Texts, encode, encode_error, is_target,
+    ErrorEnvelope, OPTION_IDEMPOTENT, OPTION_STREAM, OPTION_TRACE, Priority, RequestEnvelope,
+    ResponseEnvelope, Status, Texts, encode, encode_error, is_target,
 };
 use crate::name::{NameInvalid, is_method, is_service};
 use crate::outbox::{
@@ -39,6 +39,9 @@ pub struct Call<'a> {
     pub priority: Priority,
     /// The answer tells which nodes it crossed, and how long each of them waited.
     pub trace: bool,
+    /// The handler may send a stream before its answer and take one, as far as each end grants it:
+    /// see [`Shard::grant`] and [`Shard::send`].
+    pub stream: bool,
     /// Pairs of key and value that reach the handler, such as a W3C `traceparent`; in any order,
     /// no key twice.
     pub headers: &'a [(&'a str, &'a str)],
@@ -55,6 +58,7 @@ impl Default for Call<'_> {
             idempotent: false,
             priority: Priority::Normal,
             trace: false,
+            stream: false,
             headers: &[],
         }
     }
@@ -148,6 +152,9 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) -> bool {
+        if !matches!(reply, Reply::Failed { .. }) {
+            self.end_stream(call, now, out);
+        }
         let local = self.links.local();
         let Some(link) = self.links.get_mut(local) else { return false };
         let Answered::Live(waiting) = link.outbound.answered(call.0) else { return false };
@@ -189,14 +196,14 @@ impl Shard {
                 let call = CallId(frame.id());
                 out.push(Output::Deliver(Delivery::Cancelled { call }));
             }
+            Kind::Stream => self.deliver_chunk(frame, now, out),
+            Kind::Credit => self.deliver_credit(&frame, out),
             Kind::Response
             | Kind::Error
             | Kind::Handshake
             | Kind::Ping
             | Kind::Pong
             | Kind::Control
-            | Kind::Stream
-            | Kind::Credit
             | Kind::Publish
             | Kind::Extension => {
                 let label = frame.id();
@@ -265,6 +272,7 @@ fn options(call: &Call<'_>) -> u8 {
     let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
     flag(call.idempotent, OPTION_IDEMPOTENT)
         | flag(call.trace, OPTION_TRACE)
+        | flag(call.stream, OPTION_STREAM)
         | call.priority.options()
 }
 

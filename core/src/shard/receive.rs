@@ -84,16 +84,16 @@ impl Shard {
             return self.close(link, CloseReason::Fault(ErrorCode::BadState), &text, now, out);
         }
         match kind {
-            Kind::Request | Kind::Response | Kind::Error => {
+            Kind::Request | Kind::Response | Kind::Error | Kind::Stream => {
                 self.handle_call_frame(link, frame, now, out);
             }
-            // No one behind this node would notice that a cancel is for another call, or that what
-            // looks like an extension was something else.
-            Kind::Cancel | Kind::Extension if frame.verify().is_err() => {
+            // No one behind this node would notice that a cancel or a credit is for another call,
+            // or that an extension was something else.
+            Kind::Cancel | Kind::Credit | Kind::Extension if frame.verify().is_err() => {
                 let reason = CloseReason::Fault(ErrorCode::BadChecksum);
                 self.close(link, reason, "", now, out);
             }
-            Kind::Cancel => self.handle_call_frame(link, frame, now, out),
+            Kind::Cancel | Kind::Credit => self.handle_call_frame(link, frame, now, out),
             Kind::Ping | Kind::Pong | Kind::Control => self.handle_small(link, &frame, now, out),
             Kind::Extension => {
                 self.stats.extensions_ignored += 1;
@@ -101,7 +101,7 @@ impl Shard {
                     self.doom(link, CloseReason::Fault(ErrorCode::RateLimited));
                 }
             }
-            Kind::Handshake | Kind::Stream | Kind::Credit | Kind::Publish => {
+            Kind::Handshake | Kind::Publish => {
                 debug_assert!(false, "nobody may send {kind:?} on an open link");
             }
         }
@@ -120,12 +120,12 @@ impl Shard {
             Kind::Request => self.handle_request(link, frame, now, out),
             Kind::Response | Kind::Error => self.handle_answer(link, frame, now, out),
             Kind::Cancel => self.handle_cancel(link, frame.id(), now, out),
+            Kind::Stream => self.handle_chunk(link, frame, now, out),
+            Kind::Credit => self.handle_credit(link, frame, now, out),
             Kind::Handshake
             | Kind::Ping
             | Kind::Pong
             | Kind::Control
-            | Kind::Stream
-            | Kind::Credit
             | Kind::Publish
             | Kind::Extension => debug_assert!(false, "not a frame of a call"),
         }
@@ -210,8 +210,12 @@ pub(super) const fn may_send(kind: Kind, sender: Role, receiver: Role) -> bool {
             (Role::Main, _) | (Role::Home, Role::Main) => true,
             (Role::Caller, _) | (Role::Home, Role::Home | Role::Caller) => false,
         },
-        // Authenticated once; streams and topics are not negotiated in version 1.
-        Kind::Handshake | Kind::Stream | Kind::Credit | Kind::Publish => false,
+        // In one direction they go as requests do and in the other as answers: see the shard.
+        Kind::Stream | Kind::Credit => {
+            may_send(Kind::Request, sender, receiver) || may_send(Kind::Response, sender, receiver)
+        }
+        // Authenticated once; topics are not negotiated in version 1.
+        Kind::Handshake | Kind::Publish => false,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::{Limits, Role};
 use crate::error::{CallError, Executed, Retry};
 use crate::event::{BreakerState, Event};
 use crate::frame::Frame;
-use crate::message::{OPTION_IDEMPOTENT, RequestEnvelope};
+use crate::message::{OPTION_IDEMPOTENT, RequestEnvelope, Towards};
 use crate::outbox::{LinkId, Outbox};
 use crate::slots::Slot;
 use crate::time::Instant;
@@ -169,6 +169,10 @@ impl Shard {
             out.event(Event::Retried { service: Arc::clone(service), code: error.code });
         }
         self.dispatch(target, label, frame, &plan, now, out);
+        let flow = *call.flow(Towards::Caller);
+        if flow.allowed > 0 {
+            self.grant_again((target, label), flow, now, out);
+        }
         true
     }
 

@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use relay_core::frame::{Frame, Kind};
 use relay_core::handshake::{Acceptor, Dialler, Grant};
 use relay_core::{
-    Call, CallId, CloseReason, Config, Delivery, DialId, Identity, Instant, Limits, LinkId,
-    LocalCallId, MailTo, Node, NodeId, Outbox, Output, Reply, Role, Shard, Side,
+    Call, CallEnd, CallId, CloseReason, Config, Delivery, DialId, Identity, Instant, Limits,
+    LinkId, LocalCallId, MailTo, Node, NodeId, Outbox, Output, Reply, Role, Shard, Side,
 };
 
 use super::written;
@@ -249,6 +249,11 @@ impl World {
             Some(_) | None => (0, self.node.call(call, self.now, &mut out)),
         };
         if let Ok(id) = called {
+            // Whether it may is for the node to say.
+            let _ = match &mut self.sibling {
+                Some(sibling) if shard == 1 => sibling.grant(id, GRANTED, self.now, &mut out),
+                Some(_) | None => self.node.grant(id, GRANTED, self.now, &mut out),
+            };
             assert!(!self.calls.contains(&(shard, id)), "two calls of one name");
             self.calls.push((shard, id));
         }
@@ -267,6 +272,18 @@ impl World {
             Some(_) | None => self.node.cancel(id, self.now, &mut out),
         }
         self.judge(shard, out);
+    }
+
+    /// The application sends a part of a stream, if it may.
+    pub(crate) fn send(&mut self, number: usize, body: &[u8]) {
+        if self.serving.is_empty() {
+            return;
+        }
+        let call = self.serving[number % self.serving.len()];
+        self.on_node(|node, now, out| {
+            let _ = node.grant(call, GRANTED, now, out);
+            let _ = node.send(call, body, false, now, out);
+        });
     }
 
     /// The application answers a call.
@@ -380,6 +397,13 @@ impl World {
                 let at = self.serving.iter().position(|serving| *serving == call);
                 self.serving.remove(at.expect("a call is cancelled that nobody serves"));
             }
+            Delivery::Chunk { call, .. } | Delivery::Credit { call, .. } => {
+                let is_known = match call {
+                    CallEnd::Caller(call) => self.calls.contains(&(shard, call)),
+                    CallEnd::Handler(call) => self.serving.contains(&call),
+                };
+                assert!(is_known, "a part of a stream of no call");
+            }
             Delivery::Answer { call, .. } => {
                 let at = self.calls.iter().position(|waiting| *waiting == (shard, call));
                 self.calls.remove(at.expect("an answer that nobody waits for"));
@@ -422,3 +446,5 @@ fn party(role: Role, key: u8, node: &str) -> (Config, Identity) {
 
 const UNIX_SECONDS: u64 = 1_700_000_000;
 const DIALS_MAX: usize = 4;
+/// What each end of a call lets the other send.
+const GRANTED: u32 = 4_096;

@@ -151,6 +151,12 @@ impl Waiting {
         Poll::Pending
     }
 
+    /// Whether the answer to this call is still awaited.
+    pub(crate) fn is_waiting(&self, call: LocalCallId) -> bool {
+        let place = self.in_flight.get(call.slot()).and_then(|at| self.places.get(*at as usize));
+        place.is_some_and(|place| place.call == Some(call) && place.answer.is_none())
+    }
+
     /// Forgets a call. Tells whether it was still without an answer.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> bool {
         let Some(place) = self.get_mut(ticket) else { return false };

@@ -1,21 +1,25 @@
 //! One node behind one lock, and the effects of each batch after it is released.
 
-use crate::call::{Answered, CallFuture, CallRequest, Ticket, Waiting};
+use crate::call::Waiting;
 use crate::census::{self, Census};
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
 use crate::links::{LinkTable, WriteOrder};
 use crate::service::{BoxFuture, Service};
+use crate::stream::Streams;
 use crate::view::{self, RegistryView};
 use bytes::{Bytes, BytesMut};
 use relay_core::{
-    Call, CallError, CallId, CloseReason, Delivery, Dial, DialId, DialState, Instant, LinkId,
-    LinkLimitReached, Node, NodeId, Open, Outbox, Output, Side, Stats,
+    CallEnd, CallError, CloseReason, Dial, DialId, DialState, Instant, LinkId, LinkLimitReached,
+    Node, NodeId, Open, Outbox, Output, Side, Stats,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+mod calls;
+mod streams;
 
 /// Runs a future to its end on the runtime of the shell.
 pub type Spawner = Box<dyn Fn(BoxFuture<()>) + Send + Sync>;
@@ -33,6 +37,7 @@ struct Inner {
     out: Outbox,
     links: LinkTable,
     waiting: Waiting,
+    streams: Streams,
     handlers: Handlers,
     listeners: Listeners,
     dials: VecDeque<Open>,
@@ -66,6 +71,7 @@ pub enum TimerChange {
 struct Effects {
     wakes: Vec<Waker>,
     jobs: Vec<Job>,
+    grants: Vec<(CallEnd, u32)>,
 }
 
 impl Engine {
@@ -77,6 +83,7 @@ impl Engine {
             out: Outbox::with_capacity(OUTPUTS_USUAL),
             links: LinkTable::default(),
             waiting: Waiting::default(),
+            streams: Streams::default(),
             handlers: Handlers::default(),
             listeners: Listeners::default(),
             dials: VecDeque::new(),
@@ -152,7 +159,11 @@ impl Engine {
     pub fn flushed(&self, link: LinkId, bytes: usize) -> usize {
         let mut inner = self.lock();
         inner.node.handle_flushed(link, u32::try_from(bytes).unwrap_or(u32::MAX));
-        inner.links.get_mut(link).map_or(0, |io| io.queued_bytes)
+        let queued = inner.links.get_mut(link).map_or(0, |io| io.queued_bytes);
+        let waiting = inner.streams.take_full();
+        drop(inner);
+        waiting.into_iter().for_each(Waker::wake);
+        queued
     }
 
     /// Reports that the connection of a link ended, and forgets the link.
@@ -190,31 +201,6 @@ impl Engine {
         inner.timer.armed = inner.node.poll_timeout();
         inner.timer.waker = Some(cx.waker().clone());
         inner.timer.armed.map_or(TimerChange::Idle, |at| TimerChange::Sleep(at.since(now)))
-    }
-
-    /// Calls a service.
-    ///
-    /// # Errors
-    /// A [`CallError`] when the call is not accepted at all.
-    pub fn call(self: &Arc<Self>, request: &CallRequest) -> Result<CallFuture, CallError> {
-        let headers: Vec<(&str, &str)> =
-            request.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let ticket = self.run(|inner, now| {
-            let call = Call {
-                node: request.node.as_deref().unwrap_or_default(),
-                service: &request.service,
-                method: &request.method,
-                body: &request.body,
-                deadline: request.deadline,
-                idempotent: request.idempotent,
-                priority: request.priority,
-                trace: request.trace,
-                headers: &headers,
-            };
-            let call = inner.node.call(call, now, &mut inner.out)?;
-            Ok::<_, CallError>(inner.waiting.insert(call))
-        })?;
-        Ok(CallFuture { engine: Arc::clone(self), ticket: Some(ticket) })
     }
 
     /// Offers a service to everyone.
@@ -352,42 +338,6 @@ impl Engine {
         self.lock().links.count()
     }
 
-    pub(crate) fn poll_answer(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Answered> {
-        self.lock().waiting.poll(ticket, cx)
-    }
-
-    pub(crate) fn cancel(self: &Arc<Self>, ticket: Ticket) {
-        self.run(|inner, now| {
-            if inner.waiting.remove(ticket) {
-                inner.node.cancel(ticket.call, now, &mut inner.out);
-            }
-        });
-    }
-
-    /// Hands answers of services to the node.
-    pub(crate) fn reply(self: &Arc<Self>, replies: &[(CallId, crate::ServiceResult)]) {
-        self.run(|inner, now| {
-            for (call, result) in replies {
-                inner.handlers.forget(*call);
-                inner.node.reply(*call, crate::handlers::reply(result), now, &mut inner.out);
-            }
-        });
-    }
-
-    pub(crate) fn spawn(&self, future: BoxFuture<()>) {
-        (self.spawner)(future);
-    }
-
-    /// Keeps what stops a handler, or stops it if its caller has gone since it was started.
-    pub(crate) fn keep_abort(&self, call: CallId, abort: futures_util::future::AbortHandle) {
-        let mut inner = self.lock();
-        if inner.node.is_awaited(call) {
-            inner.handlers.keep(call, abort);
-        } else {
-            abort.abort();
-        }
-    }
-
     pub(crate) fn now(&self) -> Instant {
         Instant::ZERO.after(self.origin.elapsed())
     }
@@ -402,6 +352,9 @@ impl Engine {
         drop(inner);
         for waker in effects.wakes {
             waker.wake();
+        }
+        if !effects.grants.is_empty() {
+            self.grant_all(effects.grants);
         }
         if !effects.jobs.is_empty() {
             crate::handlers::run(self, effects.jobs);
@@ -483,16 +436,6 @@ impl Inner {
             io.queued_bytes += frame.len();
             io.queue.push_back(frame);
             wakes.extend(io.waker.take());
-        }
-    }
-
-    fn deliver(&mut self, delivery: Delivery, effects: &mut Effects, now: Instant) {
-        match delivery {
-            Delivery::Answer { call, answer, trace } => {
-                self.waiting.answer(call, (answer, trace), &mut effects.wakes);
-            }
-            Delivery::Request(call) => effects.jobs.push(self.handlers.job(call, now)),
-            Delivery::Cancelled { call } => self.handlers.abort(call),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult};
+use crate::stream::CallStream;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable};
 use relay_core::{CallId, ErrorCode, IncomingCall, Instant, Reply};
@@ -24,6 +25,7 @@ pub(crate) struct Job {
     service: Option<Arc<dyn Service>>,
     request: ServiceRequest,
     name: String,
+    streams: bool,
 }
 
 impl Handlers {
@@ -46,10 +48,11 @@ impl Handlers {
             body: call.body(),
             deadline: call.deadline.since(now),
             idempotent: call.idempotent,
+            stream: None,
             headers: call.headers().map(|(key, value)| (key.into(), value.into())).collect(),
         };
         let name = if service.is_none() { call.service().into() } else { String::new() };
-        Job { call: call.call, service, request, name }
+        Job { call: call.call, service, request, name, streams: call.streams }
     }
 
     pub(crate) fn keep(&mut self, call: CallId, abort: AbortHandle) {
@@ -80,7 +83,7 @@ pub(crate) fn run(engine: &Arc<Engine>, jobs: Vec<Job>) {
     let mut replies = Vec::with_capacity(jobs.len());
     for job in jobs {
         let call = job.call;
-        let mut future = start(job);
+        let mut future = start(engine, job);
         match future.poll_unpin(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => replies.push((call, result)),
             Poll::Pending => spawn(engine, call, future),
@@ -102,8 +105,9 @@ pub(crate) fn reply(result: &ServiceResult) -> Reply<'_> {
     }
 }
 
-fn start(job: Job) -> BoxFuture<ServiceResult> {
-    let Job { service, request, name, .. } = job;
+fn start(engine: &Arc<Engine>, job: Job) -> BoxFuture<ServiceResult> {
+    let Job { call, service, mut request, name, streams } = job;
+    request.stream = streams.then(|| CallStream::new(Arc::clone(engine), call.into()));
     let Some(service) = service else {
         let text = format!("Service not found: '{name}'");
         let refused = ServiceError::refused(ErrorCode::NoSuchService, text);

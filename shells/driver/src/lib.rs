@@ -12,6 +12,7 @@ mod events;
 mod handlers;
 mod links;
 mod service;
+mod stream;
 mod view;
 
 pub use call::{Answered, CallFuture, CallRequest};
@@ -21,4 +22,5 @@ pub use engine::{Engine, Spawner, TimerChange};
 pub use events::EventStream;
 pub use links::WriteOrder;
 pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};
+pub use stream::{CallStream, STREAM_WINDOW};
 pub use view::{BreakerView, PeerStatus, PeerView, RegistryView, Scope, ServiceView};

@@ -1,5 +1,6 @@
 //! What a Home offers: a service takes requests and answers them, on whatever runtime.
 
+use crate::stream::CallStream;
 use bytes::Bytes;
 use relay_core::{ErrorCode, Executed};
 use std::future::Future;
@@ -21,6 +22,9 @@ pub struct ServiceRequest {
     pub deadline: Duration,
     /// The caller declared that running the call twice does no harm.
     pub idempotent: bool,
+    /// The streams of the call, where the caller asked for them: chunks sent here reach it before
+    /// the result does.
+    pub stream: Option<CallStream>,
     /// What the caller sent along, as pairs of key and value, such as a W3C `traceparent`.
     pub headers: Vec<(String, String)>,
 }

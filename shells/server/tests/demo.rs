@@ -29,6 +29,11 @@ fn every_line_works_when_pasted() {
         String::from_utf8(output.stdout).expect("UTF-8").trim().parse::<i64>().expect("a number")
     };
     assert_eq!(count("alice.home") + count("bob.home"), 15, "each increment ran exactly once");
+    let aloud = commands.iter().find(|line| line.contains("alice.home.counter.get_count"));
+    let aloud = aloud.expect("printed").replace("get_count", "count_to to=3 --stream");
+    let output = Command::new("sh").args(["-c", &aloud]).output().expect("a shell");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "1\n2\n3\n3\n", "three chunks and the result: {output:?}");
     assert_eq!(demo.interrupt(), Some(0));
 }
 

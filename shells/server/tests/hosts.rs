@@ -32,6 +32,7 @@ async fn call(service: &dyn Service, method: &str, body: impl Into<Bytes>) -> Se
         deadline: LONG,
         idempotent: false,
         headers: Vec::new(),
+        stream: None,
     };
     tokio::time::timeout(LONG, service.call(request)).await.expect("a call hangs")
 }

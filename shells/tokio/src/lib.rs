@@ -17,6 +17,34 @@
 //! let posts: serde_json::Value = client.call("blog", "get_posts", &[1, 2]).await?;
 //! # drop((home, posts)); Ok(()) }
 //! ```
+//!
+//! A service can send any number of chunks before its result, each as soon as there is one. They
+//! come no faster than the caller reads them:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use relay_tokio::{CallRequest, Client, Home, ServiceRequest, service_fn};
+//!
+//! let progress = service_fn(&["run"], |request: ServiceRequest| async move {
+//!     for percent in [0, 50, 100] {
+//!         // There is a stream if the caller asked for one.
+//!         if let Some(stream) = &request.stream {
+//!             let _ = stream.send(format!("{percent}")).await;
+//!         }
+//!     }
+//!     Ok("\"done\"".into())
+//! });
+//! let address = "ws://relay.example.com:8080";
+//! let home = Home::connect(address).raw_service("job", progress).start().await?;
+//!
+//! let client = Client::connect(address).await?;
+//! let (stream, answer) = client.node().call_streaming(&CallRequest::new("job", "run", ""))?;
+//! while let Some(chunk) = stream.next().await {
+//!     println!("{} %", String::from_utf8_lossy(&chunk));
+//! }
+//! println!("{:?}", answer.await?);
+//! # drop(home); Ok(()) }
+//! ```
 
 mod client;
 mod dial;
@@ -33,10 +61,10 @@ pub use relay_core::DialId;
 pub use relay_core::{
     Balance, Balancing, BreakerState, CallError, CloseReason, ErrorCode, Event, Executed, Limits,
     LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules, Stats,
-    TraceHop, is_method, is_node_id, is_service, is_target,
+    StreamError, TraceHop, is_method, is_node_id, is_service, is_target,
 };
 pub use relay_driver::{
-    BoxFuture, BreakerView, CallRequest, Census, Endpoint, EndpointError, EventStream, LinkCensus,
-    PeerStatus, PeerView, RegistryView, Scope, Service, ServiceError, ServiceRequest,
-    ServiceResult, ServiceView, service_fn,
+    BoxFuture, BreakerView, CallRequest, CallStream, Census, Endpoint, EndpointError, EventStream,
+    LinkCensus, PeerStatus, PeerView, RegistryView, STREAM_WINDOW, Scope, Service, ServiceError,
+    ServiceRequest, ServiceResult, ServiceView, service_fn,
 };

@@ -10,7 +10,8 @@ use relay_core::{
     NameInvalid, NodeId, Role, Side, Stats, TraceHop,
 };
 use relay_driver::{
-    CallRequest, Census, Endpoint, Engine, EventStream, RegistryView, Service, TimerChange,
+    CallRequest, CallStream, Census, Endpoint, Engine, EventStream, RegistryView, STREAM_WINDOW,
+    Service, TimerChange,
 };
 use std::fmt;
 use std::future::poll_fn;
@@ -164,12 +165,35 @@ impl Node {
             Err(error) => return (Err(error), Vec::new()),
         };
         let (answer, trace) = call.await;
-        let answer = match answer {
-            relay_core::Answer::Result(body) => Ok(Answer::Result(body)),
-            relay_core::Answer::ApplicationError(body) => Ok(Answer::ApplicationError(body)),
-            relay_core::Answer::Failed(error) => Err(*error),
-        };
-        (answer, trace)
+        (outcome(answer), trace)
+    }
+
+    /// Calls a service that sends a stream before its result: the stream, which ends with the call
+    /// or before, and the answer. Both are to be awaited; the stream is sent no faster than it is
+    /// read, at most [`STREAM_WINDOW`] ahead.
+    ///
+    /// ```no_run
+    /// # async fn example(node: relay_tokio::Node) -> Result<(), relay_tokio::CallError> {
+    /// use relay_tokio::CallRequest;
+    ///
+    /// let request = CallRequest::new("counter", "count_to", "[3]");
+    /// let (stream, answer) = node.call_streaming(&request)?;
+    /// while let Some(chunk) = stream.next().await {
+    ///     println!("{}", String::from_utf8_lossy(&chunk));
+    /// }
+    /// println!("{:?}", answer.await?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// A [`CallError`] when the call is not accepted at all, or with its outcome.
+    pub fn call_streaming(
+        &self,
+        request: &CallRequest,
+    ) -> Result<(CallStream, impl Future<Output = Result<Answer, CallError>> + use<>), CallError>
+    {
+        let (stream, call) = self.engine.call_streaming(request, STREAM_WINDOW)?;
+        Ok((stream, async { outcome(call.await.0) }))
     }
 
     /// Offers a service to everyone.
@@ -317,6 +341,14 @@ impl Node {
         dial::prepare(&socket);
         let Ok(link) = self.engine.open_link(Side::Accepted) else { return };
         tokio::spawn(drive(Arc::clone(&self.engine), link, Tcp::new(socket)));
+    }
+}
+
+fn outcome(answer: relay_core::Answer) -> Result<Answer, CallError> {
+    match answer {
+        relay_core::Answer::Result(body) => Ok(Answer::Result(body)),
+        relay_core::Answer::ApplicationError(body) => Ok(Answer::ApplicationError(body)),
+        relay_core::Answer::Failed(error) => Err(*error),
     }
 }
 

@@ -4,8 +4,9 @@ use super::Input;
 use relay_core::frame::{FrameWriter, Kind};
 use relay_core::handshake::Dialler;
 use relay_core::message::{
-    ControlMessage, ErrorEnvelope, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_PATH, OPTION_TRACE,
-    Record, RequestEnvelope, ResponseEnvelope, Status, Texts,
+    ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, OPTION_HIGH, OPTION_IDEMPOTENT,
+    OPTION_PATH, OPTION_STREAM, OPTION_TRACE, Record, RequestEnvelope, ResponseEnvelope, Status,
+    Texts, Towards,
 };
 use relay_core::{Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
 use serde::Serialize;
@@ -51,13 +52,9 @@ fn read_frame(input: &mut Input<'_>) -> Vec<u8> {
         Kind::Request => request(input),
         Kind::Response => response(input),
         Kind::Error => error(input),
-        Kind::Ping
-        | Kind::Pong
-        | Kind::Stream
-        | Kind::Credit
-        | Kind::Cancel
-        | Kind::Publish
-        | Kind::Extension => Vec::new(),
+        Kind::Stream => chunk(input),
+        Kind::Credit => credit(input),
+        Kind::Ping | Kind::Pong | Kind::Cancel | Kind::Publish | Kind::Extension => Vec::new(),
     };
     payload.extend_from_slice(input.piece());
     written(kind, label(number), ttl, &payload)
@@ -119,6 +116,17 @@ fn error(input: &mut Input<'_>) -> Vec<u8> {
         node: input.pick(&NODES),
         message: input.pick(&MESSAGES),
     })
+}
+
+fn chunk(input: &mut Input<'_>) -> Vec<u8> {
+    let (to, number) = (input.pick(&TOWARDS), u32::from(input.byte() % 8));
+    encoded(&ChunkEnvelope { to, number, is_last: input.bit() })
+}
+
+fn credit(input: &mut Input<'_>) -> Vec<u8> {
+    let (to, bytes) = (input.pick(&TOWARDS), u32::from(input.short()));
+    // A few bytes, or far too many.
+    encoded(&Credit { to, bytes: if input.bit() { bytes } else { bytes << 16 } })
 }
 
 fn control(input: &mut Input<'_>) -> Vec<u8> {
@@ -242,8 +250,17 @@ const KINDS: [Kind; 16] = [
 ];
 
 /// With all of those that have a meaning, and one that has none.
-const OPTIONS: [u8; 6] =
-    [0, OPTION_IDEMPOTENT, OPTION_TRACE, OPTION_HIGH | OPTION_TRACE, OPTION_PATH, 1 << 7];
+const OPTIONS: [u8; 7] = [
+    0,
+    OPTION_IDEMPOTENT,
+    OPTION_TRACE,
+    OPTION_HIGH | OPTION_TRACE,
+    OPTION_PATH,
+    1 << 7,
+    OPTION_STREAM,
+];
+
+const TOWARDS: [Towards; 2] = [Towards::Caller, Towards::Handler];
 
 const NODES: [&str; 8] =
     ["", "home-0", "home-1", "main-1", "main-0", "caller-0", "nobody", "no one"];

@@ -1,11 +1,13 @@
 //! Calls from the outside: made, run, answered, given up.
 
+use super::streams::Sending;
 use super::wires::DELAY_MAX;
 use super::{Phase, World};
 use crate::queue::Event;
 use crate::step::{CallStep, Service};
 use relay_core::{
-    Answer, Call, CallError, Delivery, ErrorCode, Executed, Instant, Reply, Role, TraceHop,
+    Answer, Call, CallError, CallId, Delivery, ErrorCode, Executed, IncomingCall, Instant, Reply,
+    Role, TraceHop,
 };
 use std::time::Duration;
 
@@ -31,11 +33,15 @@ impl World {
             deadline: step.deadline.0,
             idempotent: step.idempotent,
             trace: step.trace,
+            stream: step.chunks > 0,
             ..Call::default()
         };
         match from.call(call, local, &mut host.out) {
             Ok(call) => {
                 host.wait(call, uid);
+                if step.chunks > 0 {
+                    self.start_stream(at, call, uid);
+                }
                 if let Some(after) = step.cancel_after {
                     self.queue.push(now.after(after.0), Event::GiveUp { uid });
                 }
@@ -91,8 +97,14 @@ impl World {
                 self.note(u64::from(uid));
                 let done = Event::Handler { host: at as u16, life, slot, uid };
                 self.queue.push(now.after(takes), done);
+                self.start_sending(at, &call, uid);
             }
+            Delivery::Chunk { call, number, is_last, body } => {
+                self.take_chunk(at, call, (number, is_last), &body);
+            }
+            Delivery::Credit { call, .. } => self.credited(at, call),
             Delivery::Cancelled { call } => {
+                self.hosts[at].sending.remove(&call);
                 let slot = self.hosts[at].running.get_mut(call.slot());
                 let stopped = slot.and_then(|slot| slot.take_if(|(running, _)| *running == call));
                 if stopped.is_some() {
@@ -106,6 +118,18 @@ impl World {
                 }
                 None => self.checker.blame("S1", None, "an answer to no call"),
             },
+        }
+    }
+
+    /// A handler may have a stream to send before its result.
+    fn start_sending(&mut self, at: usize, call: &IncomingCall, uid: u32) {
+        let record = &self.checker.calls[uid as usize];
+        if call.streams != (record.step.chunks > 0) && !record.hostile {
+            self.checker.blame("S22", Some(uid), "its handler is told wrongly whether it streams");
+        }
+        if call.streams && self.checker.calls[uid as usize].step.chunks > 0 {
+            self.hosts[at].sending.insert(call.call, Sending { uid, sent: 0, done: false });
+            self.send_chunks(at, call.call);
         }
     }
 
@@ -153,7 +177,6 @@ impl World {
     }
 
     pub(super) fn end_handler(&mut self, at: usize, life: u32, slot: usize, uid: u32) {
-        let local = self.local(at);
         let host = &mut self.hosts[at];
         if host.life != life {
             return;
@@ -162,16 +185,31 @@ impl World {
             let slot = slot as u32;
             return host.deferred.push(Event::Handler { host: at as u16, life, slot, uid });
         }
-        let running = host.running.get_mut(slot);
-        let Some((call, _)) = running.and_then(|run| run.take_if(|(_, run)| *run == uid)) else {
+        let running = host.running.get(slot).copied().flatten();
+        let Some((call, _)) = running.filter(|(_, run)| *run == uid) else { return };
+        self.judge_cancel(at, uid);
+        if let Some(sending) = self.hosts[at].sending.get_mut(&call) {
+            sending.done = true;
+            if sending.sent < self.checker.calls[uid as usize].step.chunks {
+                return;
+            }
+        }
+        self.reply(at, call);
+        self.apply(at);
+    }
+
+    /// A handler has its result, and everything before it was sent.
+    pub(super) fn reply(&mut self, at: usize, call: CallId) {
+        let local = self.local(at);
+        let host = &mut self.hosts[at];
+        host.sending.remove(&call);
+        let running = host.running.get_mut(call.slot());
+        let Some((_, uid)) = running.and_then(|run| run.take_if(|(run, _)| *run == call)) else {
             return;
         };
         let answer = self.checker.answer(uid);
-        self.judge_cancel(at, uid);
-        let host = &mut self.hosts[at];
         if let Some(node) = &mut host.node {
             node.reply(call, Reply::Result(&answer), local, &mut host.out);
-            self.apply(at);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A host: a node, the time as it sees it, and what its application waits for.
 
+use super::streams::Sending;
 use crate::dice::Dice;
 use crate::queue::Event;
 use relay_core::{CallId, Instant, LinkId, LocalCallId, Node, NodeId, Outbox, Role};
@@ -22,6 +23,8 @@ pub(super) struct Host {
     pub(super) waiting: Vec<Option<(LocalCallId, u32)>>,
     /// Calls that run here, by slot.
     pub(super) running: Vec<Option<(CallId, u32)>>,
+    /// Those of them that send a stream before their result.
+    pub(super) sending: BTreeMap<CallId, Sending>,
     /// When the node is to be looked at, if that is arranged.
     pub(super) timer_at: Option<Instant>,
     /// What came while it slept.
@@ -117,6 +120,7 @@ impl Host {
             links: Vec::new(),
             waiting: Vec::new(),
             running: Vec::new(),
+            sending: BTreeMap::new(),
             timer_at: None,
             deferred: Vec::new(),
             clock,
@@ -157,6 +161,12 @@ impl Host {
 
     pub(super) fn run(&mut self, call: CallId, uid: u32) {
         put(&mut self.running, call.slot(), (call, uid));
+    }
+
+    /// The call of this id that waits.
+    pub(super) fn waiting_for(&self, call: LocalCallId) -> Option<u32> {
+        let waiting = self.waiting.get(call.slot()).copied().flatten();
+        waiting.filter(|(waiting, _)| *waiting == call).map(|(_, uid)| uid)
     }
 
     /// The call of this id that waits, which then waits no more.

@@ -90,6 +90,7 @@ impl World {
         let joints: Vec<Joint> = host.links.drain(..).flatten().collect();
         let waiting: Vec<u32> = host.waiting.drain(..).flatten().map(|(_, uid)| uid).collect();
         host.running.clear();
+        host.sending.clear();
         host.deferred.clear();
         host.condition.asleep_until = host.condition.asleep_until.min(self.now);
         if host.role != Role::Main && host.unlinked_since.is_none() {

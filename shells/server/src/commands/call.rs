@@ -26,7 +26,8 @@ use tokio::time::{Instant, timeout_at};
 /// [`Failure`] when the command line is wrong, no Main is reached or the relay could not do the
 /// call. An error of the service itself is printed as it came.
 pub fn execute(args: &CallArgs) -> Result<ExitCode, Failure> {
-    let done = run(&args.request, args.trace)?;
+    let how = How { trace: args.trace, stream: args.stream, is_raw: args.raw };
+    let done = run(&args.request, how)?;
     let code = match done.answer {
         Ok(Answer::Result(result)) => print_result(&result, args.raw)?,
         Ok(Answer::ApplicationError(error)) => print_application_error(&error),
@@ -46,7 +47,7 @@ pub fn execute(args: &CallArgs) -> Result<ExitCode, Failure> {
 /// # Errors
 /// [`Failure`] as [`execute`] has.
 pub fn execute_trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
-    let done = run(&args.request, true)?;
+    let done = run(&args.request, How { trace: true, stream: false, is_raw: false })?;
     let text = if args.json {
         way::json(&done.node, &done.answer, &done.hops, done.took)
     } else {
@@ -78,7 +79,7 @@ fn has_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none()
 }
 
-fn run(args: &RequestArgs, is_traced: bool) -> Result<Done, Failure> {
+fn run(args: &RequestArgs, how: How) -> Result<Done, Failure> {
     let timeout = timeout_of(&args.timeout)?;
     let mains = args.connect.iter().filter(|text| !text.is_empty()).map(|text| endpoint_of(text));
     let mains: Vec<Endpoint> = mains.collect::<Result<_, _>>()?;
@@ -89,13 +90,13 @@ fn run(args: &RequestArgs, is_traced: bool) -> Result<Done, Failure> {
             .with_hint("write low, normal or high")
     })?;
     request.headers = args.header.iter().map(|text| header_of(text)).collect::<Result<_, _>>()?;
-    request.trace = is_traced;
+    request.trace = how.trace;
     request.body = params::read(&args.caller.params)?.into();
     let mut settings = settings_of(&args.caller)?;
     settings.upstreams.clone_from(&mains);
     let mut done = None;
     block_on(async {
-        done = Some(call(settings, request, &mains, timeout).await?);
+        done = Some(call(settings, request, &mains, timeout, how).await?);
         Ok(ExitCode::SUCCESS)
     })?;
     done.ok_or_else(|| Failure::work("the call ended without an answer"))
@@ -124,6 +125,7 @@ async fn call(
     mut request: CallRequest,
     mains: &[Endpoint],
     timeout: Duration,
+    how: How,
 ) -> Result<Done, Failure> {
     let until = Instant::now() + timeout;
     let shown = config::duration_text(timeout);
@@ -137,8 +139,8 @@ async fn call(
         ))
     };
     // The node answers by the deadline itself; the slack only covers a node that does not.
-    let answered = timeout_at(until + DEADLINE_SLACK, node.call_traced(request)).await;
-    let (answer, hops) = answered.map_err(late)?;
+    let answered = timeout_at(until + DEADLINE_SLACK, ask(&node, request, how)).await;
+    let (answer, hops) = answered.map_err(late)??;
     let took = asked.elapsed();
     node.shutdown(GOODBYE_MAX).await;
     Ok(Done { node: node.id().to_string(), answer, hops, took })
@@ -153,6 +155,33 @@ pub(super) fn settings_of(args: &CallerArgs) -> Result<NodeConfig, Failure> {
     settings.cluster.clone_from(&args.cluster);
     settings.token = args.token_file.as_deref().map(config::read_token).transpose()?;
     Ok(settings)
+}
+
+/// Calls, and prints what comes before the answer where that is asked for.
+async fn ask(
+    node: &Node,
+    request: CallRequest,
+    how: How,
+) -> Result<(Result<Answer, CallError>, Vec<TraceHop>), Failure> {
+    if !how.stream {
+        return Ok(node.call_traced(request).await);
+    }
+    let (stream, answer) = match node.call_streaming(&request) {
+        Ok(both) => both,
+        Err(error) => return Ok((Err(error), Vec::new())),
+    };
+    while let Some(chunk) = stream.next().await {
+        print_result(&chunk, how.is_raw)?;
+    }
+    Ok((answer.await, Vec::new()))
+}
+
+/// How a call is made and shown.
+#[derive(Clone, Copy)]
+struct How {
+    trace: bool,
+    stream: bool,
+    is_raw: bool,
 }
 
 /// Starts a node that only calls.

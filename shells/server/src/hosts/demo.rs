@@ -19,7 +19,8 @@ use std::sync::Arc;
 /// Which built-in service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Demo {
-    /// `increment(by = 1)`, `get_count()`, `get_info()`, `reset()`.
+    /// `increment(by = 1)`, `get_count()`, `get_info()`, `reset()`; `count_to(to, every_ms = 0)`
+    /// sends each number as a chunk.
     Counter,
     /// `echo(…)` gives the parameters back byte for byte, `fail(…)` an error, `sleep(ms)` waits.
     Echo,
@@ -54,7 +55,7 @@ impl Demo {
     #[must_use]
     pub fn open(self, node: Arc<dyn Caller>) -> Arc<dyn Service> {
         match self {
-            Self::Counter => Arc::new(Synchronous(counter::Counter::new(node))),
+            Self::Counter => Arc::new(counter::Counting::new(node)),
             Self::Echo => Arc::new(echo::Echo),
             Self::Kv => Arc::new(Synchronous(kv::Kv::default())),
             Self::Discovery => Arc::new(Synchronous(discovery::Discovery::new(node))),
@@ -184,6 +185,7 @@ mod tests {
             deadline,
             idempotent: false,
             headers: Vec::new(),
+            stream: None,
         };
         service.call(request).await
     }

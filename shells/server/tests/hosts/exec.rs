@@ -205,6 +205,7 @@ fn start(
         deadline: LONG,
         idempotent: false,
         headers: Vec::new(),
+        stream: None,
     }))
 }
 

@@ -274,5 +274,6 @@ fn request(method: &str, body: &str) -> ServiceRequest {
         deadline: LONG,
         idempotent: false,
         headers: Vec::new(),
+        stream: None,
     }
 }

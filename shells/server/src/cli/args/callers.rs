@@ -16,6 +16,9 @@ pub struct CallArgs {
     /// Print the way of the call, with the time of each hop, behind the result (to stderr)
     #[arg(long)]
     pub trace: bool,
+    /// Print each chunk that the service sends before its result, as a line as soon as it comes
+    #[arg(long, conflicts_with = "trace")]
+    pub stream: bool,
 }
 
 /// The flags of `relay trace`.
