@@ -31,6 +31,7 @@ mod links;
 mod local;
 mod open;
 mod pace;
+mod path;
 mod receive;
 mod retry;
 mod select;

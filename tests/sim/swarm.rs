@@ -46,7 +46,12 @@ impl Plan {
             traffic.body_max = traffic.body_max.min(300);
         }
         let duration = Span::seconds(dice.between(15, 60));
-        let (mut limits, faults) = (draw_limits(dice), draw_faults(dice));
+        let (mut limits, mut faults) = (draw_limits(dice), draw_faults(dice));
+        if !matches!(topology.federation, Federation::Mesh) {
+            // A Main whose clock was set back while it was down is not believed by those who knew
+            // it and are not its neighbours, until a lease is over.
+            faults.clock_jump = 0.0;
+        }
         if network.far > 0.0 || network.delay_mean > Span::millis(30) {
             // An answer to a ping may well take longer than a tiny idle time allows.
             if limits.idle_timeout == Span::seconds(3) {

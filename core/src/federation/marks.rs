@@ -16,6 +16,8 @@ pub(super) struct Marks(BTreeMap<NodeId, Life>);
 #[derive(Debug, Default)]
 struct Life {
     epoch: u64,
+    /// The last word of it.
+    heard_at: Instant,
     offers: BTreeMap<(Arc<str>, NodeId), Mark>,
 }
 
@@ -54,6 +56,7 @@ impl Marks {
         if epoch < life.epoch {
             return Word::Old;
         }
+        life.heard_at = now;
         let is_newer = epoch > life.epoch;
         if is_newer {
             life.epoch = epoch;
@@ -108,11 +111,8 @@ impl Marks {
                 now.since(mark.heard_at) <= life || stands(&offer)
             });
         }
-        // A life is remembered after its offers: no word of an earlier one may ever count again.
-        // Only when there are many are those forgotten of which nothing stands.
-        if self.0.len() > ORIGINS_MAX / 2 {
-            self.0.retain(|_, known| !known.offers.is_empty());
-        }
+        // A life is remembered after its offers, as long as a lease of an earlier one might stand.
+        self.0.retain(|_, known| !known.offers.is_empty() || now.since(known.heard_at) <= life);
     }
 }
 

@@ -1,0 +1,67 @@
+//! Calls that cross several Mains: the first one writes the whole path into the request, and all
+//! others follow it.
+
+use super::Shard;
+use super::forward::Plan;
+use crate::error::{CallError, ErrorCode};
+use crate::federation::is_simple;
+use crate::frame::{Frame, Kind};
+use crate::message::{OPTION_PATH, RequestEnvelope, Texts, encode};
+use crate::name::NodeId;
+use crate::outbox::LinkId;
+use alloc::vec::Vec;
+
+impl Shard {
+    /// The link to the Main behind this one on a path; nothing when the path ends here.
+    #[cold]
+    pub(super) fn next_main(&self, path: Texts<'_>) -> Result<Option<LinkId>, CallError> {
+        let mains: Vec<&str> = path.iter().flatten().collect();
+        let place = mains.iter().position(|main| *main == self.identity.node().as_str());
+        if !is_simple(&mains) {
+            return Err(self.error(ErrorCode::Loop, "the path names a Main twice"));
+        }
+        let Some(place) = place else {
+            return Err(self.error(ErrorCode::BadRequest, "the path does not lead through here"));
+        };
+        let Some(next) = mains.get(place + 1) else { return Ok(None) };
+        let link = self.routes.peer(next);
+        link.map(Some).ok_or_else(|| {
+            let text = alloc::format!("not linked to '{next}', the next Main on the path");
+            self.error(ErrorCode::Unavailable, text)
+        })
+    }
+
+    /// Writes the path into a request that crosses several Mains, once: they all follow it.
+    #[inline]
+    pub(super) fn pave(&mut self, frame: &mut Frame, plan: &Plan) -> Result<(), CallError> {
+        let is_paved = plan.options & OPTION_PATH != 0;
+        let path = plan.target.path.as_deref().filter(|path| path.len() > 1);
+        if path.is_none() && (!is_paved || plan.target.path.is_none()) {
+            return Ok(());
+        }
+        self.rewrite(frame, path.unwrap_or_default())
+    }
+
+    #[cold]
+    fn rewrite(&mut self, frame: &mut Frame, path: &[NodeId]) -> Result<(), CallError> {
+        let damaged = |shard: &Self| {
+            shard.error(ErrorCode::BadChecksum, "the request was damaged on the way")
+        };
+        if frame.verify().is_err() {
+            return Err(damaged(self));
+        }
+        let Ok((mut envelope, body)) = RequestEnvelope::decode(frame.payload()) else {
+            return Err(damaged(self));
+        };
+        let mut packed = Vec::new();
+        envelope.path = Texts::pack(path, &mut packed);
+        envelope.options &= !OPTION_PATH;
+        if !path.is_empty() {
+            envelope.options |= OPTION_PATH;
+        }
+        let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
+        let paved = self.writer.write(Kind::Request, frame.id(), frame.ttl(), write, body);
+        *frame = paved;
+        Ok(())
+    }
+}
