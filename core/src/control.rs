@@ -11,7 +11,7 @@ use crate::federation::Federation;
 use crate::handshake::Peer;
 use crate::mail::{Mail, MailBody, MailTo};
 use crate::message::{ControlMessage, Texts};
-use crate::name::{NodeId, is_method, is_service, key_mark};
+use crate::name::{NodeId, is_method, is_service};
 use crate::outbox::{DialId, LinkId, Outbox};
 use crate::registry::{Registration, Registry};
 use crate::rng::Generator;
@@ -25,6 +25,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 mod dials;
+mod links;
 mod messages;
 mod peers;
 mod table;
@@ -40,6 +41,8 @@ pub struct Control {
     node: NodeId,
     shards: u16,
     registry: Registry,
+    /// Services of the local application.
+    own: BTreeSet<Arc<str>>,
     federation: Federation,
     announcer: Announcer,
     slots: Slots,
@@ -97,6 +100,7 @@ impl Control {
             node,
             shards,
             registry: Registry::default(),
+            own: BTreeSet::new(),
             federation: Federation::default(),
             announcer: Announcer::default(),
             slots: Slots::default(),
@@ -137,8 +141,7 @@ impl Control {
             return refuse(ErrorCode::NameInvalid, &crate::NameInvalid::Method.to_string());
         }
         let limits = &self.config.limits;
-        let here = self.registry.iter().filter(|(_, node, _)| **node == self.node).count();
-        if here >= limits.services_per_link_max as usize {
+        if self.own.len() >= limits.services_per_link_max as usize {
             return refuse(ErrorCode::Overloaded, "too many services on this node");
         }
         if methods.len() > limits.methods_per_service_max as usize {
@@ -165,6 +168,7 @@ impl Control {
             let text = "the registry is full";
             return Err(CallError::new(code, self.node.as_str(), text));
         }
+        self.own.insert(Arc::clone(&service));
         self.tell_main(&service, out);
         self.own_changed(&service, &node, now, out);
         out.event(Event::ServiceUp { service, node });
@@ -200,6 +204,7 @@ impl Control {
         if !self.remove_offer(service, &node, LOCAL, now, out) {
             return false;
         }
+        self.own.remove(service);
         self.retract(service, out);
         let why = ServiceDown::Withdrawn;
         out.event(Event::ServiceDown { service: Arc::from(service), node, why });
@@ -359,131 +364,6 @@ impl Control {
         self.dials.stop();
     }
 
-    fn link_up(
-        &mut self,
-        link: LinkId,
-        peer: Arc<Peer>,
-        dial: Option<DialId>,
-        now: Instant,
-        out: &mut Outbox,
-    ) {
-        // Callers offer nothing, so any number of them may share an identity.
-        if peer.role != Role::Caller {
-            match self.meet(&peer, dial) {
-                Meeting::First => {}
-                Meeting::Replaces(older) => self.close(older, CloseReason::Superseded, out),
-                Meeting::OneTooMany => {
-                    if let Some(dial) = dial {
-                        let _ = self.dials.connected(dial, link, &peer.node, now);
-                        self.dials.stand_by(dial);
-                    }
-                    return self.close(link, CloseReason::Superseded, out);
-                }
-                Meeting::Refused(code) => {
-                    return self.close(link, CloseReason::Fault(code), out);
-                }
-            }
-        }
-        let mut replaced = None;
-        if let Some(dial) = dial {
-            match self.dials.connected(dial, link, &peer.node, now) {
-                Some(leaving) => replaced = leaving,
-                None => return self.close(link, CloseReason::Requested, out),
-            }
-        }
-        if peer.role != Role::Caller {
-            self.nodes.insert(peer.node.clone(), link);
-        }
-        let is_peer = peer.role == Role::Main && self.config.role == Role::Main;
-        let linked = Linked::new(peer, dial, now);
-        self.links.insert(link, linked);
-        if let Some(replaced) = replaced {
-            self.retiring.push((now.after(RETIRE_AFTER), replaced));
-        }
-        if is_peer {
-            self.peer_up(link, now, out);
-            self.changed(now, out);
-        } else if dial.is_some() {
-            self.introduce(link, now, out);
-        }
-    }
-
-    /// What a new link of a Main or a Home means, given the ones there are. A name belongs to one
-    /// key. Two Mains that dial each other keep the link of the one whose id is lower, so that both
-    /// give up the same one; otherwise a newer link replaces an older one.
-    fn meet(&self, peer: &Peer, dial: Option<DialId>) -> Meeting {
-        if peer.node == self.node {
-            return Meeting::Refused(ErrorCode::NameConflict);
-        }
-        let older = self.nodes.get(&peer.node);
-        let Some((older, linked)) = older.and_then(|at| Some((*at, self.links.get(at)?))) else {
-            let holder = match peer.role {
-                Role::Home => self.federation.holder(&peer.node),
-                Role::Main | Role::Caller => None,
-            };
-            let other = holder.is_some_and(|mark| mark != key_mark(&peer.key));
-            let other = other && !cfg!(mutant = "name_taken_twice");
-            return if other { Meeting::Refused(ErrorCode::NameConflict) } else { Meeting::First };
-        };
-        if linked.peer.key != peer.key {
-            return Meeting::Refused(ErrorCode::NameConflict);
-        }
-        let between_mains = peer.role == Role::Main && self.config.role == Role::Main;
-        if !between_mains || linked.dial.is_some() == dial.is_some() {
-            return Meeting::Replaces(older);
-        }
-        let ours_is_kept = self.node < peer.node;
-        if dial.is_some() == ours_is_kept { Meeting::Replaces(older) } else { Meeting::OneTooMany }
-    }
-
-    fn link_down(
-        &mut self,
-        link: LinkId,
-        dial: Option<DialId>,
-        pause: Option<Duration>,
-        now: Instant,
-        out: &mut Outbox,
-    ) {
-        match (dial, pause) {
-            (Some(dial), Some(pause)) => self.dials.paced(dial, now.after(pause.min(PAUSE_MAX))),
-            (Some(dial), None) if self.links.contains_key(&link) => {
-                self.dials.ended(dial, link, &mut self.generator, now, out);
-            }
-            (Some(dial), None) => self.dials.failed(dial, &mut self.generator, now, out),
-            (None, _) => {}
-        }
-        self.retiring.retain(|(_, retiring)| *retiring != link);
-        let Some(linked) = self.links.remove(&link) else { return };
-        let node = &linked.peer.node;
-        if self.nodes.get(node) == Some(&link) {
-            self.nodes.remove(node);
-            self.dials.gone(node, now, &mut self.generator);
-        }
-        for service in linked.services {
-            if cfg!(mutant = "lost_link_stays_offered") {
-                break;
-            }
-            if self.remove_offer(&service, node, link, now, out) {
-                let (node, why) = (node.clone(), ServiceDown::LinkLost);
-                out.event(Event::ServiceDown { service, node, why });
-            }
-        }
-        self.peer_down(link, now, out);
-        self.changed(now, out);
-    }
-
-    /// Links that others have taken the place of for a while: nothing is offered over them any
-    /// more, and they end when the last call over them has.
-    fn retire(&mut self, now: Instant, out: &mut Outbox) {
-        while self.retiring.first().is_some_and(|(at, _)| *at <= now) {
-            let (_, link) = self.retiring.remove(0);
-            for service in self.own_services() {
-                self.send(link, &ControlMessage::Withdraw { service: &service }, out);
-            }
-            out.mail(MailTo::Shard(link.shard), MailBody::Retire { link });
-        }
-    }
-
     fn upstream(&self) -> Option<LinkId> {
         if self.config.role == Role::Main {
             return None;
@@ -493,8 +373,7 @@ impl Control {
     }
 
     fn own_services(&self) -> Vec<Arc<str>> {
-        let own = self.registry.iter().filter(|(_, node, _)| **node == self.node);
-        own.map(|(service, _, _)| Arc::from(service)).collect()
+        self.own.iter().cloned().collect()
     }
 
     fn close(&self, link: LinkId, reason: CloseReason, out: &mut Outbox) {
@@ -506,40 +385,9 @@ impl Control {
     }
 }
 
-/// What a new link of a node means.
-enum Meeting {
-    /// It is the only one.
-    First,
-    /// The older one ends.
-    Replaces(LinkId),
-    /// The older one is kept.
-    OneTooMany,
-    /// The node may not be linked here.
-    Refused(ErrorCode),
-}
-
-impl Linked {
-    fn new(peer: Arc<Peer>, dial: Option<DialId>, now: Instant) -> Self {
-        let mark = key_mark(&peer.key);
-        Self {
-            peer,
-            since: now,
-            confirmed_at: now,
-            is_leaving: false,
-            labels: Arc::from([]),
-            mark,
-            services: BTreeSet::new(),
-            lapsed: BTreeMap::new(),
-            dial,
-        }
-    }
-}
-
 /// The label that says where a node is.
 const ZONE: &str = "zone";
 /// A peer may not ask for a longer pause than this.
 const PAUSE_MAX: Duration = Duration::from_mins(5);
-/// The Main that a node moved to has told its peers by then.
-const RETIRE_AFTER: Duration = Duration::from_secs(2);
 /// The local application is a link of the first shard.
 const LOCAL: LinkId = LinkId { shard: 0, slot: 0, generation: 1 };

@@ -112,6 +112,8 @@ pub enum Event {
         service: Arc<str>,
         /// The node, or the peer Main behind which the service is.
         node: NodeId,
+        /// The link to it. While there are two, each has a breaker of its own.
+        link: LinkId,
         /// How it stands from now on.
         state: BreakerState,
     },

@@ -141,7 +141,7 @@ impl TableBuilder {
         self.instances.extend(instances);
         let added = &mut self.instances[first..];
         if added.len() > 1 {
-            added.sort_by(|a, b| (a.path.is_some(), a.tier).cmp(&(b.path.is_some(), b.tier)));
+            added.sort_by_key(|instance| (instance.path.is_some(), instance.tier));
         }
         let near = added.partition_point(|instance| instance.path.is_none()) as u32;
         let (first, count) = (first as u32, added.len() as u32);

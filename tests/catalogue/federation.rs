@@ -241,9 +241,9 @@ async fn r06_more_names_than_a_peer_may_announce(kind: Kind) {
     }
     let refused = within("a word in the log", async {
         loop {
-            match events.next().await.expect("the Main is there") {
-                Event::AnnouncementRefused { service, .. } => break service.to_string(),
-                _ => {}
+            let event = events.next().await.expect("the Main is there");
+            if let Event::AnnouncementRefused { service, .. } = event {
+                break service.to_string();
             }
         }
     });

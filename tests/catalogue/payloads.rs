@@ -79,8 +79,7 @@ async fn texts_of_targets(world: &World) {
     let mut link = world.open(Role::Caller).await;
     let good = Request::to("echo", "absent", b"1");
     let long = "x".repeat(129);
-    let mut index = 0;
-    for (target, expected) in [
+    let targets = [
         ("@", ErrorCode::NameInvalid),
         ("@main", ErrorCode::NameInvalid),
         ("honest.home@", ErrorCode::NameInvalid),
@@ -96,9 +95,9 @@ async fn texts_of_targets(world: &World) {
         ("honest.home@elsewhere", ErrorCode::NoSuchService),
         ("nobody@main", ErrorCode::NoSuchService),
         ("main@main", ErrorCode::NoSuchService),
-    ] {
+    ];
+    for (index, (target, expected)) in (0..).zip(targets) {
         let id = label(index, 1);
-        index += 1;
         link.call(id, &Request { node: target.into(), ..good.clone() }).await;
         let (at, said) = link.answer().await;
         let Said::Failed(error) = said else { panic!("{target:?}: {said:?}") };

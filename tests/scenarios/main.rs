@@ -5,5 +5,6 @@ mod damage;
 mod leases;
 mod model;
 mod regressions;
+mod rolling;
 mod seeds;
 mod two_shards;

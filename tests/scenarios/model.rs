@@ -177,6 +177,8 @@ fn small_plan(seed: u64) -> Plan {
     plan.traffic.deadline_max = Span::millis(TIME_MAX_MILLIS);
     plan.limits.idle_timeout = Span::seconds(3);
     plan.limits.reconnect_max = Span::seconds(2);
+    // The model has no breakers.
+    plan.limits.breaker_failures = 1 << 20;
     plan
 }
 

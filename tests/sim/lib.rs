@@ -36,11 +36,12 @@ pub use fuzzed::schedule_from_bytes;
 pub use histogram::Histogram;
 pub use hunt::{hunt, run_caught};
 pub use machine::{Machine, place_of};
-pub use plan::{Bounds, Faults, Network, Plan, PlanInvalid, Topology, Traffic};
+pub use plan::{Bounds, Faults, Federation, Network, Plan, PlanInvalid, Topology, Traffic};
 pub use report::{Calls, LinkTraffic, Moment, Report};
 pub use schedule::Schedule;
 pub use span::Span;
 pub use step::{
-    CallStep, ClockJump, Clog, Corrupt, HostStep, Inject, Lasting, Service, SlowReader, Step, Timed,
+    CallStep, ClockJump, Clog, Corrupt, HostStep, Inject, Lasting, Pair, Service, Sever,
+    SlowReader, Step, Timed,
 };
 pub use world::{CallEnd, CallOutcome, World, run};

@@ -55,6 +55,8 @@ pub enum Federation {
     Mesh,
     /// Each to the next one; calls cross as many as there are (`--mode p2p`).
     Chain,
+    /// Each to each other one, and calls cross several of them where they must.
+    Web,
 }
 
 /// How bytes travel.
@@ -385,24 +387,7 @@ impl Plan {
         for (name, rate) in faults.rates() {
             number(&format!("faults.{name}"), rate, 10_000.0)?;
         }
-        let shared = [
-            "crash",
-            "pause",
-            "reset",
-            "half_open",
-            "clog",
-            "partition",
-            "sever",
-            "peer_reset",
-            "peer_half_open",
-        ];
-        let double = |(name, rate): &(&str, f64)| *rate > 0.0 && shared.contains(name);
-        if let Some((name, _)) =
-            faults.rates().into_iter().find(double).filter(|_| faults.share > 0.0)
-        {
-            let text = format!("faults.{name} stands beside faults.share, which sets it: keep one");
-            return Err(PlanInvalid(text));
-        }
+        faults.check_share()?;
         let spans = [
             ("duration", self.duration, Span::seconds(1), Span::seconds(30 * 86_400)),
             ("traffic.deadline_min", traffic.deadline_min, Span::millis(1), traffic.deadline_max),
@@ -431,6 +416,18 @@ impl Plan {
 }
 
 impl Faults {
+    /// What the share sets must not be set beside it.
+    fn check_share(&self) -> Result<(), PlanInvalid> {
+        let double = |(name, rate): &(&str, f64)| *rate > 0.0 && SET_BY_SHARE.contains(name);
+        let rates = self.rates();
+        match rates.into_iter().find(double).filter(|_| self.share > 0.0) {
+            Some((name, _)) => Err(PlanInvalid(format!(
+                "faults.{name} stands beside faults.share, which sets it: keep one"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Every rate with its name.
     #[must_use]
     pub const fn rates(&self) -> [(&'static str, f64); 17] {
@@ -455,3 +452,16 @@ impl Faults {
         ]
     }
 }
+
+/// The rates that [`Faults::share`] stands for.
+const SET_BY_SHARE: [&str; 9] = [
+    "crash",
+    "pause",
+    "reset",
+    "half_open",
+    "clog",
+    "partition",
+    "sever",
+    "peer_reset",
+    "peer_half_open",
+];

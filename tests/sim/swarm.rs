@@ -24,7 +24,12 @@ impl Plan {
             homes: dice.between(1, 5) as u16,
             callers: dice.between(1, 4) as u16,
             shared_services: dice.between(0, 2) as u16,
-            federation: dice.pick(&[Federation::Mesh, Federation::Mesh, Federation::Chain]),
+            federation: dice.pick(&[
+                Federation::Mesh,
+                Federation::Mesh,
+                Federation::Chain,
+                Federation::Web,
+            ]),
             fallbacks: dice.pick(&[0, 0, 1, 3]),
         };
         let mut network = draw_network(dice);

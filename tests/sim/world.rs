@@ -146,7 +146,7 @@ impl World {
         let hosts: Vec<Host> = roles.filter_map(|(role, name)| host(role, name)).collect();
         let end = Instant::ZERO.after(plan.duration.0);
         let mut limits = plan.limits.limits();
-        if plan.topology.federation == Federation::Chain {
+        if matches!(plan.topology.federation, Federation::Chain | Federation::Web) {
             limits.hops_max = limits.ttl;
         }
         // Nobody may answer what a hostile host asks for; it must end before the world does.

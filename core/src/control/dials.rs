@@ -40,6 +40,10 @@ pub struct Dial {
     leaving: Option<LinkId>,
     /// Not to be dialled before, because the peer asked for a pause.
     not_before: Instant,
+    /// Since when there is no link.
+    lost_at: Instant,
+    /// The longest pause that there could have been before the last attempt.
+    bound: Duration,
 }
 
 /// How a dial stands.
@@ -108,6 +112,8 @@ impl Dials {
             node: None,
             leaving: None,
             not_before: Instant::ZERO,
+            lost_at: now,
+            bound: Duration::ZERO,
         };
         self.dials.insert(id, dial);
         id
@@ -269,13 +275,21 @@ impl Dials {
         if cfg!(mutant = "dial_once") {
             return;
         }
-        let held = matches!(dial.state, DialState::Up(_, since) if now.since(since) >= HELD_AFTER);
+        // A link that lived for longer than the pause before it was good: pauses start small again.
+        let good_after = dial.bound.max(HELD_AFTER);
+        let held = matches!(dial.state, DialState::Up(_, since) if now.since(since) >= good_after);
+        if matches!(dial.state, DialState::Up(..)) {
+            dial.lost_at = now;
+        }
         // With several addresses a round over all of them counts as one failure.
         let rounds = if held { 0 } else { dial.failures / dial.addresses.len().max(1) as u32 };
         dial.failures = if held { 1 } else { dial.failures.saturating_add(1) };
         dial.next_address();
         let doublings = rounds.min(DOUBLINGS_MAX);
         let bound = self.pause_min.saturating_mul(1 << doublings).min(self.pause_max);
+        // A short outage must not cost a long pause, however the lots fell.
+        let bound = bound.min((now.since(dial.lost_at) * 2).max(self.pause_min));
+        dial.bound = bound;
         let at = now.after(generator.up_to(bound)).max(dial.not_before);
         dial.state = DialState::Waiting(at);
         if !self.stopped {
@@ -290,8 +304,8 @@ impl Dials {
     }
 }
 
-/// A link that lived this long was good: the pauses start small again after it.
-const HELD_AFTER: Duration = Duration::from_secs(10);
+/// No link that lived shorter was good.
+const HELD_AFTER: Duration = Duration::from_secs(1);
 /// 100 ms doubled this often is beyond any sensible bound.
 const DOUBLINGS_MAX: u32 = 16;
 /// All nodes of a Main that leaves go elsewhere within this time.
@@ -323,7 +337,7 @@ mod tests {
             dials.poll(now, |_| false, &mut out);
             if attempt == 0 {
                 assert!(dials.connected(id, link(9), &main, now).is_some());
-                now = now.after(HELD_AFTER);
+                now = now.after(limits.reconnect_max);
                 dials.ended(id, link(9), &mut generator, now, &mut out);
             } else {
                 dials.failed(id, &mut generator, now, &mut out);
@@ -353,6 +367,22 @@ mod tests {
         dials.ended(id, link(3), &mut generator, at, &mut out);
         let dial = dials.iter().next().expect("one").1;
         assert_eq!((dial.link(), dial.leaving), (Some(link(4)), None));
+    }
+
+    /// Links that live for some seconds each and are lost again and again are no reason to wait.
+    #[test]
+    fn pauses_stay_small_as_long_as_every_attempt_succeeds() {
+        let ((mut dials, id), mut out) = (dials(&["a", "b", "c"]), Outbox::default());
+        let (mut now, mut generator) = (Instant::ZERO, Generator::new([3; 32]));
+        for round in 0..60 {
+            dials.poll(now, |_| false, &mut out);
+            assert!(dials.connected(id, link(round), &NodeId::unknown(), now).is_some());
+            now = now.after(Duration::from_secs(5));
+            dials.ended(id, link(round), &mut generator, now, &mut out);
+            let next = dials.next().expect("waiting");
+            assert!(next.since(now) <= Limits::default().reconnect_min);
+            now = next;
+        }
     }
 
     #[test]

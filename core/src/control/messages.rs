@@ -36,63 +36,100 @@ impl Control {
             Ok(message) => message,
             Err(error) => return self.close(link, CloseReason::Fault(error.code()), out),
         };
-        match (message, role, self.config.role) {
-            (ControlMessage::Register { service, methods, ttl_ms }, Role::Home, Role::Main) => {
+        // Not answered by closing: that would cross the peer's own close.
+        if let ControlMessage::Goodbye { code, message, reconnect_in_ms } = message {
+            let pause = Duration::from_millis(u64::from(reconnect_in_ms));
+            if let Some(dial) = linked.dial {
+                self.dials.pause(dial, now.after(pause.min(PAUSE_MAX)));
+            }
+            let (node, reason) = (linked.peer.node.clone(), CloseReason::from_wire(code));
+            out.event(Event::Goodbye { link, node, reason, message: String::from(message) });
+            return;
+        }
+        let is_understood = match (role, self.config.role) {
+            (Role::Home, Role::Main) => self.handle_home(link, message, now, out),
+            (Role::Main, Role::Main) => self.handle_peer(link, message, now, out),
+            (Role::Main, Role::Home | Role::Caller) => self.handle_main(link, message, now, out),
+            (Role::Home | Role::Caller, _) => false,
+        };
+        if !is_understood {
+            self.close(link, CloseReason::Fault(ErrorCode::BadState), out);
+        }
+    }
+
+    /// What a Home tells its Main. False for what is not for it to say.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it may not say")]
+    fn handle_home(
+        &mut self,
+        link: LinkId,
+        message: ControlMessage<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> bool {
+        match message {
+            ControlMessage::Register { service, methods, ttl_ms } => {
                 let methods = methods.iter().flatten().map(Arc::from).collect();
                 let ttl = Duration::from_millis(u64::from(ttl_ms));
                 self.register_remote(link, service, methods, ttl, now, out);
             }
-            (ControlMessage::Withdraw { service }, Role::Home, Role::Main) => {
-                self.withdraw_remote(link, service, now, out);
+            ControlMessage::Withdraw { service } => self.withdraw_remote(link, service, now, out),
+            ControlMessage::Refresh => self.refreshed(link, now, out),
+            ControlMessage::Labels { labels } => {
+                if let Some(linked) = self.links.get_mut(&link) {
+                    linked.labels = Arc::from(labels.0);
+                }
             }
-            (ControlMessage::Refresh, Role::Home, Role::Main) => self.refreshed(link, now, out),
-            (ControlMessage::Labels { labels }, Role::Home, Role::Main) => {
-                linked.labels = Arc::from(labels.0);
+            _ => return false,
+        }
+        true
+    }
+
+    /// What Mains tell each other. False for what is not for them to say.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it may not say")]
+    fn handle_peer(
+        &mut self,
+        link: LinkId,
+        message: ControlMessage<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> bool {
+        match message {
+            ControlMessage::Hello { epoch_seen } => self.greeted(link, epoch_seen, now, out),
+            ControlMessage::Announce { page } => self.announced(link, page, now, out),
+            ControlMessage::Digest { count, sum } => self.digested(link, (count, sum), now, out),
+            ControlMessage::Resync => self.resync(link, now, out),
+            ControlMessage::Leaving => self.peer_leaves(link, now, out),
+            _ => return false,
+        }
+        true
+    }
+
+    /// What a Main tells those who dialled it. False for what is not for it to say.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it may not say")]
+    fn handle_main(
+        &mut self,
+        link: LinkId,
+        message: ControlMessage<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> bool {
+        match message {
+            ControlMessage::Registered { .. } if self.config.role == Role::Home => {
+                if let Some(linked) = self.links.get_mut(&link) {
+                    linked.confirmed_at = now;
+                }
             }
-            (ControlMessage::Hello { epoch_seen }, Role::Main, Role::Main) => {
-                self.greeted(link, epoch_seen, now, out);
-            }
-            (ControlMessage::Announce { page }, Role::Main, Role::Main) => {
-                self.announced(link, page, now, out);
-            }
-            (ControlMessage::Digest { count, sum }, Role::Main, Role::Main) => {
-                self.digested(link, (count, sum), now, out);
-            }
-            (ControlMessage::Resync, Role::Main, Role::Main) => self.resync(link, now, out),
-            (ControlMessage::Leaving, Role::Main, _) => self.peer_leaves(link, now, out),
-            (ControlMessage::Registered { .. }, Role::Main, Role::Home) => {
-                linked.confirmed_at = now;
-            }
-            (ControlMessage::Refused { service, code, message }, Role::Main, Role::Home) => {
+            ControlMessage::Refused { service, code, message }
+                if self.config.role == Role::Home =>
+            {
                 let code = ErrorCode::from_wire(code).unwrap_or(ErrorCode::Internal);
                 let (service, message) = (String::from(service), String::from(message));
                 out.event(Event::RegistrationRefused { service, code, message });
             }
-            // Not answered by closing: that would cross the peer's own close.
-            (ControlMessage::Goodbye { code, message, reconnect_in_ms }, _, _) => {
-                let pause = Duration::from_millis(u64::from(reconnect_in_ms));
-                if let Some(dial) = linked.dial {
-                    self.dials.pause(dial, now.after(pause.min(PAUSE_MAX)));
-                }
-                let (node, reason) = (linked.peer.node.clone(), CloseReason::from_wire(code));
-                out.event(Event::Goodbye { link, node, reason, message: String::from(message) });
-            }
-            (
-                ControlMessage::Register { .. }
-                | ControlMessage::Withdraw { .. }
-                | ControlMessage::Refresh
-                | ControlMessage::Registered { .. }
-                | ControlMessage::Refused { .. }
-                | ControlMessage::Labels { .. }
-                | ControlMessage::Hello { .. }
-                | ControlMessage::Announce { .. }
-                | ControlMessage::Digest { .. }
-                | ControlMessage::Resync
-                | ControlMessage::Leaving,
-                _,
-                _,
-            ) => self.close(link, CloseReason::Fault(ErrorCode::BadState), out),
+            ControlMessage::Leaving => self.peer_leaves(link, now, out),
+            _ => return false,
         }
+        true
     }
 
     /// Everything that a Home registered still stands.
@@ -275,10 +312,8 @@ impl Control {
     }
 
     fn own_methods(&self, service: &str) -> Option<Arc<[Arc<str>]>> {
-        let own = |(name, _, registration): &(&str, _, &Registration)| {
-            *name == service && registration.link == LOCAL
-        };
-        self.registry.iter().find(own).map(|(_, _, found)| Arc::clone(&found.methods))
+        let own = self.registry.get(service, &self.node).filter(|found| found.link == LOCAL)?;
+        Some(Arc::clone(&own.methods))
     }
 }
 

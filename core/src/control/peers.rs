@@ -219,7 +219,7 @@ impl Control {
         let Record::Up { key, .. } = record else { return };
         let Some(link) = self.nodes.get(&offer.node) else { return };
         let Some(linked) = self.links.get(link).filter(|linked| linked.mark > *key) else { return };
-        if linked.peer.role == Role::Home && !cfg!(mutant = "name_taken_twice") {
+        if linked.peer.role == Role::Home {
             self.close(*link, crate::CloseReason::Fault(crate::ErrorCode::NameConflict), out);
         }
     }

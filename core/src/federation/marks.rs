@@ -108,8 +108,8 @@ impl Marks {
                 now.since(mark.heard_at) <= life || stands(&offer)
             });
         }
-        // A life is remembered after its offers: no word of an earlier one may ever count again. Only
-        // when there are many are those forgotten of which nothing stands.
+        // A life is remembered after its offers: no word of an earlier one may ever count again.
+        // Only when there are many are those forgotten of which nothing stands.
         if self.0.len() > ORIGINS_MAX / 2 {
             self.0.retain(|_, known| !known.offers.is_empty());
         }

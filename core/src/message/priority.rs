@@ -1,4 +1,4 @@
-//! Which calls come first where there is no room for all.
+//! How much a call matters, as its options say it.
 
 use super::{OPTION_HIGH, OPTION_LOW};
 

@@ -79,12 +79,18 @@ impl Shard {
             self.kept.release(call.kept);
             return self.send_answer(call, frame, now, out);
         };
-        self.settle(call, Ending::of(error.code), now, out);
+        self.settle(call, Self::ending_of(call, error.code, now), now, out);
         if self.try_elsewhere(call, &error, Some(from), now, out) {
             return;
         }
         let frame = if call.options & MAY_HAVE_RUN == 0 { frame } else { self.doubted(frame) };
         self.send_answer(call, frame, now, out);
+    }
+
+    /// What an error says of the instance. A caller with no patience proves nothing about it.
+    fn ending_of(call: &OutCall, code: ErrorCode, now: Instant) -> Ending {
+        let is_patient = now.since(call.sent_at) >= PATIENCE_MIN;
+        if code == ErrorCode::Deadline && !is_patient { Ending::Neutral } else { Ending::of(code) }
     }
 
     /// An error that says whether this attempt ran, for a call that may have run at an earlier one.
@@ -169,9 +175,7 @@ impl Shard {
     pub(super) fn expire(&mut self, over: LinkId, label: u64, now: Instant, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(over) else { return };
         let Some(call) = link.outbound.peek(label).copied() else { return };
-        // A caller with no patience proves nothing about the instance.
-        let waited = now.since(call.sent_at) >= PATIENCE_MIN;
-        let ending = if waited { Ending::Failed } else { Ending::Neutral };
+        let ending = Self::ending_of(&call, ErrorCode::Deadline, now);
         let mut error = self.error(ErrorCode::Deadline, "");
         if cfg!(mutant = "told_no_after_deadline") {
             error = error.with_executed(Executed::No);

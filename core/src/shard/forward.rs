@@ -157,10 +157,11 @@ impl Shard {
             return Err(self.error(ErrorCode::BadRequest, "only a Main names a path"));
         }
         // At a Home every path is at its end.
-        if from_main && !envelope.path.is_empty() {
-            if let Some(link) = self.next_main(envelope.path)? {
-                return Ok(Target::fixed(link));
-            }
+        if from_main
+            && !envelope.path.is_empty()
+            && let Some(link) = self.next_main(envelope.path)?
+        {
+            return Ok(Target::fixed(link));
         }
         let routes = Arc::clone(&self.routes);
         let mut why = NoInstance::Unknown;
@@ -196,7 +197,7 @@ impl Shard {
         now: Instant,
     ) -> Result<Target, NoInstance> {
         let all = route.near.len() + far.len();
-        let first = route.near.first().or(far.first()).map_or(Slot::NONE, |first| first.slot);
+        let first = route.near.iter().chain(far).next().map_or(Slot::NONE, |first| first.slot);
         let turn = match self.instances.entry(first).filter(|_| all > 1) {
             Some(state) => {
                 state.turn = state.turn.wrapping_add(1);
@@ -212,7 +213,7 @@ impl Shard {
             now,
             priority: envelope.priority(),
             node: envelope.node,
-            main: self.identity.node().as_str(),
+            main: if self.is_main() { self.identity.node().as_str() } else { "" },
             except,
         };
         let balance = route.rules.balance;
@@ -235,7 +236,7 @@ impl Shard {
     fn next_main(&self, path: Texts<'_>) -> Result<Option<LinkId>, CallError> {
         let mains: Vec<&str> = path.iter().flatten().collect();
         let place = mains.iter().position(|main| *main == self.identity.node().as_str());
-        if !is_simple(&mains) && !cfg!(mutant = "loops_allowed") {
+        if !is_simple(&mains) {
             return Err(self.error(ErrorCode::Loop, "the path names a Main twice"));
         }
         let Some(place) = place else {
@@ -484,7 +485,7 @@ impl Shard {
             return Err(self.error(ErrorCode::Overloaded, "the link to the service is full"));
         }
         let forwarded = self.links.is_network(from) && plan.attempts == 1;
-        let is_spent = (forwarded && frame.ttl() == 0) && !cfg!(mutant = "ttl_unchecked");
+        let is_spent = forwarded && frame.ttl() == 0;
         if (plan.hops > limits.hops_max || is_spent) && !plan.target.link.is_local() {
             let limit = u64::from(limits.hops_max);
             return Err(self.error(ErrorCode::HopLimit, "").with_limit(limit));

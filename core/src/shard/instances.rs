@@ -60,6 +60,7 @@ pub(crate) enum Ending {
 
 impl Ending {
     /// What an error that came as the answer says of the instance.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most errors are about the caller")]
     pub(crate) const fn of(code: ErrorCode) -> Self {
         match code {
             ErrorCode::LinkLost

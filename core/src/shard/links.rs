@@ -251,7 +251,11 @@ impl Link {
     #[inline]
     pub(crate) fn takes_calls(&self, write_bytes_max: u32, priority: Priority) -> bool {
         let (_, calls_max) = self.share(write_bytes_max, priority);
-        let has_room = self.outbound.has_room(self.outbound_max);
+        let is_staying = match &self.end {
+            End::Network(network) => network.retiring.is_none(),
+            End::Local | End::Sibling(_) => true,
+        };
+        let has_room = self.outbound.has_room(self.outbound_max) && is_staying;
         has_room && self.outbound.live() < calls_max && self.takes_bytes(write_bytes_max, priority)
     }
 
@@ -272,7 +276,6 @@ impl Link {
     fn share(&self, write_bytes_max: u32, priority: Priority) -> (u32, u32) {
         let calls = self.outbound_max;
         match priority {
-            _ if cfg!(mutant = "priority_ignored") => (write_bytes_max, calls),
             Priority::Low => (write_bytes_max / 2, calls.div_ceil(2)),
             Priority::Normal => (write_bytes_max, calls - calls / 16),
             Priority::High => (write_bytes_max.saturating_mul(2), calls),

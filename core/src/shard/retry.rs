@@ -122,8 +122,8 @@ impl Shard {
         let mut instances = route.near.iter().chain(route.far);
         let Some(instance) = instances.find(|instance| instance.slot == slot) else { return };
         let peer = instance.path.as_ref().and_then(|path| path.first());
-        let node = peer.unwrap_or(&instance.node).clone();
-        out.event(Event::Breaker { service: Arc::clone(service), node, state });
+        let (node, link) = (peer.unwrap_or(&instance.node).clone(), instance.link);
+        out.event(Event::Breaker { service: Arc::clone(service), node, link, state });
     }
 
     /// Instances that a call may be sent to.

@@ -21,7 +21,8 @@ pub(super) struct Select<'a> {
     pub(super) priority: Priority,
     /// The node that must answer, as `ID` or `ID@MAIN`; empty when any may.
     pub(super) node: &'a str,
-    /// The id of this node, which is the Main of what is attached here.
+    /// The id of this Main, to which its Homes are attached; empty in a Home, whose Main has looked
+    /// before it passed a call on.
     pub(super) main: &'a str,
     /// The instance that was tried already.
     pub(super) except: Slot,
@@ -149,7 +150,7 @@ impl Select<'_> {
         };
         let last = instance.path.as_ref().and_then(|path| path.last());
         let origin = last.map_or(self.main, |origin| origin.as_str());
-        instance.node.as_str() == node && origin == main
+        instance.node.as_str() == node && (origin == main || origin.is_empty())
     }
 }
 

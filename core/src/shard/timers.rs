@@ -71,12 +71,8 @@ impl Shard {
                     return self.close(id, reason, text, now, out);
                 }
                 Some((_, Due::Ping)) => self.ping(id, PING, now, out),
-                Some((_, Due::Retired)) => {
-                    if self.end_if_idle(id, now, out) {
-                        return;
-                    }
-                }
-                None => {}
+                Some((_, Due::Retired)) if self.end_if_idle(id, now, out) => return,
+                Some((_, Due::Retired)) | None => {}
             }
         }
         self.expire_calls(id, now, out);
@@ -160,8 +156,7 @@ impl super::Network {
         let due = |(since, bytes)| (Self::frame_due(since, bytes, limits), Due::FrameTimeout);
         let frame = self.partial.map(due);
         let retired = self.retiring.map(|retiring| (retiring.look_at, Due::Retired));
-        let first = [frame, retired].into_iter().flatten();
-        first.fold(Some(silence), |first, other| first.filter(|f| f.0 <= other.0).or(Some(other)))
+        [frame, retired, Some(silence)].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 

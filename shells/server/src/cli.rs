@@ -5,7 +5,10 @@ mod args;
 mod failure;
 mod single_dash;
 
-pub use args::{BenchArgs, CallArgs, Cli, Command, DemoArgs, NodeArgs, RunArgs, SimArgs};
+pub use args::{
+    BenchArgs, CallArgs, CallerArgs, Cli, Command, DemoArgs, NodeArgs, RequestArgs, RunArgs,
+    SimArgs, TraceArgs,
+};
 pub use failure::Failure;
 pub(crate) use failure::one_line;
 pub use single_dash::with_two_dashes;
@@ -61,6 +64,7 @@ fn dispatch(parsed: Parsed) -> Result<ExitCode, Failure> {
         None => commands::run::execute(&cli.run),
         Some(Command::Demo(args)) => commands::demo::execute(&args),
         Some(Command::Call(args)) => commands::call::execute(&args),
+        Some(Command::Trace(args)) => commands::call::execute_trace(&args),
         Some(Command::Bench(args)) => commands::bench::execute(&args),
         Some(Command::Services(args)) => commands::services::execute(&args),
         Some(Command::Peers(args)) => commands::peers::execute(&args),
@@ -118,7 +122,7 @@ mod tests {
     fn a_program_stands_beside_the_subcommands() {
         let args = run_args("relay blog.rhai -connect ws://localhost:8080");
         assert_eq!(args.program.as_deref(), Some(std::path::Path::new("blog.rhai")));
-        assert_eq!(args.connect.as_deref(), Some("ws://localhost:8080"));
+        assert_eq!(args.connect, ["ws://localhost:8080"]);
         let args = run_args("relay -server -node-type main -port 8080 demo.rhai");
         assert_eq!(args.program.as_deref(), Some(std::path::Path::new("demo.rhai")));
         assert!(args.server);
@@ -150,7 +154,9 @@ mod tests {
         ] {
             match parsed(line) {
                 Ok(Parsed::Run(cli)) => match cli.command {
-                    Some(Command::Call(args)) => assert_eq!(args.params, params, "{line}"),
+                    Some(Command::Call(args)) => {
+                        assert_eq!(args.request.caller.params, params, "{line}");
+                    }
                     other => panic!("{line}: {other:?}"),
                 },
                 other => panic!("{line}: {other:?}"),

@@ -2,17 +2,20 @@
 //! that is not allowed and a key that does not exist are refused before anything starts, with the
 //! name of the key, where it came from and what is allowed.
 
+mod balancing;
 mod keys;
 mod layers;
 mod limits;
+mod mode;
 mod node_type;
 mod print;
 mod secrets;
 mod values;
 
-pub use keys::KEYS;
+pub use keys::{KEYS, RULES};
 pub use layers::Environment;
 pub(crate) use layers::distance;
+pub use mode::Mode;
 pub use node_type::NodeType;
 pub use secrets::{read_token, secret_key};
 pub use values::{duration, duration_text};
@@ -22,7 +25,7 @@ use crate::discovery::Peer;
 use crate::hosts::ServiceSpec;
 use keys as k;
 use layers::Layers;
-use relay_tokio::{Endpoint, Limits};
+use relay_tokio::{Balancing, Endpoint, Limits};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -38,6 +41,8 @@ pub struct Config {
     pub registry: RegistrySettings,
     /// Bounds and periods of the node.
     pub limits: Limits,
+    /// How instances of services are chosen.
+    pub balancing: Balancing,
     /// Services to offer, in the order of their names.
     pub services: Vec<ServiceSpec>,
     /// What is logged, and how.
@@ -53,12 +58,16 @@ pub struct NodeSettings {
     pub node_type: Option<NodeType>,
     /// The node was asked to be a Main by `--server`.
     pub is_server: bool,
-    /// The Main to dial.
-    pub connect: Option<Endpoint>,
+    /// Hub or p2p.
+    pub mode: Mode,
+    /// The Mains to dial, the preferred one first; a link is kept to one of them.
+    pub connect: Vec<Endpoint>,
     /// Mains to federate with.
     pub peers: Vec<Peer>,
     /// The federation.
     pub cluster: String,
+    /// Where the node is.
+    pub zone: Option<String>,
     /// What the node says its address is, where that is not the listener's.
     pub address: Option<String>,
     /// File of the token.
@@ -137,6 +146,7 @@ impl Config {
     /// [`Failure`] names the first setting that is wrong.
     pub fn load(flags: &RunArgs, environment: &Environment) -> Result<Self, Failure> {
         let layers = Layers::collect(flags, environment)?;
+        let limits = limits::read(&layers)?;
         let config = Self {
             node: node_settings(&layers)?,
             http: http_settings(&layers)?,
@@ -145,7 +155,8 @@ impl Config {
                 discovery_interval: layers.required(&k::REGISTRY_DISCOVERY, values::period)?,
                 dns_servers: layers.list(&k::REGISTRY_DNS_SERVERS, values::dns_server)?,
             },
-            limits: limits::read(&layers)?,
+            balancing: balancing::read(&layers, &limits)?,
+            limits,
             services: services(&layers)?,
             log: LogSettings {
                 level: layers.required(&k::LOG_LEVEL, values::log_filter)?,
@@ -165,7 +176,7 @@ impl Config {
         let node = &self.node;
         let asked = node_type::Asked {
             is_server: node.is_server,
-            has_connect: node.connect.is_some(),
+            has_connect: !node.connect.is_empty(),
             node_type: node.node_type,
         };
         let has_work = node.program.is_some() || !self.services.is_empty();
@@ -231,9 +242,11 @@ fn node_settings(layers: &Layers) -> Result<NodeSettings, Failure> {
         id: layers.optional(&k::NODE_ID, values::node_id)?,
         node_type: layers.optional(&k::NODE_TYPE, NodeType::from_name)?,
         is_server: layers.required(&k::NODE_SERVER, values::boolean)?,
-        connect: layers.optional(&k::NODE_CONNECT, values::endpoint)?,
+        mode: layers.required(&k::NODE_MODE, values::mode)?,
+        connect: layers.list(&k::NODE_CONNECT, values::endpoint)?,
         peers: layers.list(&k::NODE_PEERS, values::peer)?,
         cluster: layers.required(&k::NODE_CLUSTER, values::node_id)?,
+        zone: layers.optional(&k::NODE_ZONE, values::node_id)?,
         address: layers.optional(&k::NODE_ADDRESS, values::host_and_port)?,
         token_file: layers.optional(&k::NODE_TOKEN_FILE, values::path)?,
         key_file: layers.optional(&k::NODE_KEY_FILE, values::path)?,

@@ -17,6 +17,7 @@
 mod accept;
 mod backoff;
 mod body;
+mod call_headers;
 mod connection;
 mod cors;
 mod federation;

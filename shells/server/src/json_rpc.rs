@@ -15,11 +15,13 @@ mod answer;
 mod discover;
 mod method;
 mod scan;
+mod trace;
 
 pub use address::{NodeAddress, NodeAddressInvalid, NodeKind};
 pub use answer::{write_answer, write_error};
 pub use discover::{DiscoverInfo, write_discover};
 pub use method::{Call, CallOptions, TIMEOUT_MAX, Target};
+pub use trace::{Trace, write_trace};
 
 use bytes::Bytes;
 use relay_tokio::{CallError, ErrorCode};

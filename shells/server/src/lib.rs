@@ -10,3 +10,4 @@ pub mod http;
 pub mod json_rpc;
 pub mod log;
 mod metrics;
+mod trace_context;

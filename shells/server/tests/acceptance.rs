@@ -16,8 +16,12 @@ mod deaths;
 mod hostile;
 #[path = "acceptance/load.rs"]
 mod load;
+#[path = "acceptance/moves.rs"]
+mod moves;
 #[path = "support/process.rs"]
 mod process;
+#[path = "acceptance/routing.rs"]
+mod routing;
 #[path = "acceptance/specification.rs"]
 mod specification;
 #[path = "acceptance/startup.rs"]

@@ -25,10 +25,12 @@ pub(crate) async fn run(engine: Weak<Engine>) {
 }
 
 async fn connect(engine: Arc<Engine>, open: Open) {
+    tracing::debug!(address = open.address, "connecting");
     let attempt = tokio::time::timeout(CONNECT_TIMEOUT, establish(&open.address)).await;
     let timeout = || io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
     match attempt.unwrap_or_else(|_| Err(timeout())) {
         Ok(connection) => {
+            tracing::info!(address = open.address, "connected");
             let Ok(link) = engine.open_link(Side::Dialled(open.dial)) else { return };
             match connection {
                 Connection::WebSocket(socket) => drive(engine, link, *socket).await,

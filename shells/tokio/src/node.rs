@@ -262,6 +262,12 @@ impl Node {
         self.engine.stats()
     }
 
+    /// Links, those that are not authenticated yet included.
+    #[must_use]
+    pub fn link_count(&self) -> u32 {
+        self.engine.link_count()
+    }
+
     /// Whether the node is leaving.
     #[must_use]
     pub fn is_draining(&self) -> bool {
@@ -279,22 +285,36 @@ impl Node {
     /// finish for up to the rest of `grace`, and there is a goodbye on every link.
     pub async fn shutdown(&self, grace: Duration) {
         let until = tokio::time::Instant::now() + grace;
-        if self.role == Role::Main {
-            self.engine.leave();
-            let left = async {
-                while self.engine.link_count() > 0 {
-                    tokio::time::sleep(DRAIN_LOOK).await;
-                }
-            };
-            let _ = tokio::time::timeout(grace / 2, left).await;
+        self.leave(grace / 2).await;
+        self.close(until.saturating_duration_since(tokio::time::Instant::now())).await;
+    }
+
+    /// The first half of [`Node::shutdown`]: a Main asks everyone to use others and works on, until
+    /// nobody is linked any more or `patience` is over. Tells whether everyone left. For other
+    /// nodes there is nothing to do.
+    pub async fn leave(&self, patience: Duration) -> bool {
+        if self.role != Role::Main {
+            return true;
         }
+        self.engine.leave();
+        let left = async {
+            while self.engine.link_count() > 0 {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        };
+        tokio::time::timeout(patience, left).await.is_ok()
+    }
+
+    /// The second half of [`Node::shutdown`]: new calls are refused, those in flight finish for up
+    /// to `grace`, and there is a goodbye on every link.
+    pub async fn close(&self, grace: Duration) {
         self.engine.drain();
         let finished = async {
             while self.engine.calls_in_flight() > 0 {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };
-        let _ = tokio::time::timeout_at(until, finished).await;
+        let _ = tokio::time::timeout(grace, finished).await;
         self.engine.close_all();
         let written = async {
             while self.engine.connection_count() > 0 {

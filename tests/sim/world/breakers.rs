@@ -1,14 +1,13 @@
-//! What a bystander makes of the breakers of every Main, from what they say and from where they send
-//! calls (S18).
+//! What a bystander makes of the breakers of every Main, from what they say and from where they
+//! send calls (S18).
 
 use super::World;
-use relay_core::{BreakerState, Instant, NodeId};
+use relay_core::{BreakerState, Instant, LinkId};
 use std::collections::BTreeMap;
 
-/// How each breaker stands, as far as its Main has told: by Main, service and instance (a Home, or
-/// the Main behind which the service is).
+/// How each breaker stands, as far as its Main has told: by Main, service and link.
 #[derive(Debug, Default)]
-pub(super) struct Breakers(BTreeMap<(usize, String, String), Told>);
+pub(super) struct Breakers(BTreeMap<(usize, String, LinkId), Told>);
 
 #[derive(Clone, Copy, Debug)]
 struct Told {
@@ -25,20 +24,16 @@ impl Breakers {
         self.0.retain(|(main, _, _), _| *main != at);
     }
 
-    /// Instances at the end of a link are new ones when the link is.
-    pub(super) fn forget_node(&mut self, at: usize, node: &NodeId) {
-        self.0.retain(|(main, _, of), _| *main != at || of != node.as_str());
+    /// What was at the end of a link is gone with it.
+    pub(super) fn forget_link(&mut self, at: usize, link: LinkId) {
+        self.0.retain(|(main, _, of), _| *main != at || *of != link);
     }
 
-    /// An instance that comes or goes is a new one.
-    pub(super) fn forget(&mut self, at: usize, service: &str, node: &NodeId) {
-        self.0.remove(&(at, service.into(), node.to_string()));
-    }
-
-    /// What is behind another Main may be new, or the same as before: nobody outside can tell.
-    pub(super) fn doubt_service(&mut self, at: usize, service: &str) {
-        for ((main, of, node), told) in &mut self.0 {
-            if *main == at && of == service && node.starts_with("main-") {
+    /// Instances of a service come and go: what is known of them may be new, or as before. Nobody
+    /// outside can tell.
+    pub(super) fn doubt(&mut self, at: usize, service: &str) {
+        for ((main, of, _), told) in &mut self.0 {
+            if *main == at && of == service {
                 told.state = None;
             }
         }
@@ -51,10 +46,10 @@ impl World {
         &mut self,
         at: usize,
         service: &str,
-        node: &NodeId,
+        link: LinkId,
         state: BreakerState,
     ) {
-        let key = (at, service.to_owned(), node.to_string());
+        let key = (at, service.to_owned(), link);
         let told = self.breakers.0.get(&key);
         let before = told.map_or(Some(BreakerState::Closed), |told| told.state);
         let legal = match (before, state) {
@@ -67,7 +62,7 @@ impl World {
         if !legal {
             let main = &self.hosts[at].name;
             let text = format!(
-                "{main}: the breaker of {service} at {node} went from {before:?} to {state:?}"
+                "{main}: breaker of {service} over {link} went from {before:?} to {state:?}"
             );
             self.checker.blame("S18", None, &text);
         }
@@ -103,11 +98,14 @@ impl World {
     }
 
     /// A Main sends a call to an instance: not while that is shut out, and one at most to try it.
-    pub(super) fn watch_breaker(&mut self, at: usize, service: &str, to: usize, uid: Option<u32>) {
-        let Some(node) = self.hosts.get(to).map(|host| host.name.to_string()) else { return };
-        let Some(told) = self.breakers.0.get_mut(&(at, service.to_owned(), node.clone())) else {
-            return;
-        };
+    pub(super) fn watch_breaker(
+        &mut self,
+        at: usize,
+        service: &str,
+        link: LinkId,
+        uid: Option<u32>,
+    ) {
+        let Some(told) = self.breakers.0.get_mut(&(at, service.to_owned(), link)) else { return };
         told.calls += 1;
         let wrong = match told.state {
             None | Some(BreakerState::Closed) => false,
@@ -116,7 +114,7 @@ impl World {
         };
         if wrong {
             let text = format!(
-                "{} sent call {} to {node}, shut out of {service} since {:?}",
+                "{} sent call {} over {link}, where {service} is shut out since {:?}",
                 self.hosts[at].name, told.calls, told.since
             );
             self.checker.blame("S18", uid, &text);

@@ -53,7 +53,9 @@ impl World {
         // And then everyone may have to wait for his turn, a few times over.
         let turns = self.plan.nodes().div_ceil(limits.handshakes_per_second.max(2) - 1) * 4;
         let find_out = find_out + Duration::from_secs(u64::from(turns));
-        let deadlines = self.plan.traffic.deadline_max.0 + Duration::from_secs(1);
+        // The last call to fail may have shut its instance out.
+        let deadlines =
+            self.plan.traffic.deadline_max.0 + limits.breaker_open + Duration::from_secs(1);
         let travel = self.mean_delay([0, 0]).max(FAR_DELAY) * DELAY_MAX * 8;
         find_out.max(deadlines) + travel
     }
@@ -211,7 +213,8 @@ impl World {
     fn judge_recovery(&mut self, step: CallStep) {
         let Service::Own(home) = step.service else { return };
         let at = usize::from(self.plan.topology.home(home));
-        let Some(main) = self.main_now(at) else { return };
+        // What a Home asks of itself goes nowhere.
+        let Some(main) = self.main_now(at).filter(|_| at != usize::from(step.from)) else { return };
         let Some(node) = &self.hosts[main].node else { return };
         let service = step.service.to_string();
         let name = &self.hosts[at].name;

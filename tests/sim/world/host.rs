@@ -4,7 +4,7 @@ use super::streams::Sending;
 use crate::dice::Dice;
 use crate::queue::Event;
 use relay_core::{CallId, Instant, LinkId, LocalCallId, Node, NodeId, Outbox, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// One host of the world, up or down.
@@ -38,6 +38,8 @@ pub(super) struct Host {
     pub(super) unlinked_since: Option<Instant>,
     /// Services that every Home offers and this one does not at the moment.
     pub(super) withdrawn: bool,
+    /// When this life of the node began handshakes in the last second.
+    pub(super) challenges: VecDeque<Instant>,
     /// The newest word on each offer of other Mains that this life of the node went by.
     pub(super) newest: BTreeMap<(String, NodeId, NodeId), (u64, u64)>,
 }
@@ -127,6 +129,7 @@ impl Host {
             hostile: false,
             unlinked_since: Some(Instant::ZERO),
             withdrawn: false,
+            challenges: VecDeque::new(),
             newest: BTreeMap::new(),
         }
     }

@@ -19,6 +19,7 @@ impl World {
         host.life += 1;
         host.seen = Seen::default();
         host.newest.clear();
+        host.challenges.clear();
         self.breakers.forget_host(at);
         let host = &mut self.hosts[at];
         host.timer_at = None;
@@ -184,10 +185,10 @@ impl World {
         match event {
             NodeEvent::LinkUp { link, .. } => self.linked(at, link),
             NodeEvent::LinkDown { node: None, .. } => self.tally.mark("a handshake failed"),
-            NodeEvent::LinkDown { reason, node: Some(node), .. } => {
+            NodeEvent::LinkDown { reason, link, .. } => {
                 self.tally.mark(reason_mark(reason));
                 self.linked_at = self.now;
-                self.breakers.forget_node(at, &node);
+                self.breakers.forget_link(at, link);
                 let host = &mut self.hosts[at];
                 let connected =
                     host.node.as_ref().is_some_and(|node| node.control().is_connected());
@@ -197,21 +198,19 @@ impl World {
                     self.tally.count_linked(-1, self.now);
                 }
             }
-            NodeEvent::ServiceUp { service, node } => {
-                self.breakers.forget(at, &service, &node);
-            }
+            NodeEvent::ServiceUp { service, .. } => self.breakers.doubt(at, &service),
             NodeEvent::RouteChanged { service, .. } => {
                 self.exonerate_all(at, &service);
-                self.breakers.doubt_service(at, &service);
+                self.breakers.doubt(at, &service);
             }
-            NodeEvent::Breaker { service, node, state } => {
-                self.breaker_turned(at, &service, &node, state);
+            NodeEvent::Breaker { service, link, state, .. } => {
+                self.breaker_turned(at, &service, link, state);
             }
             NodeEvent::Retried { .. } => self.tally.mark("a call was sent elsewhere"),
             NodeEvent::Resync { .. } => self.tally.mark("a peer was told everything again"),
             NodeEvent::ServiceDown { why, service, node } => {
                 self.exonerate(&service, &node);
-                self.breakers.forget(at, &service, &node);
+                self.breakers.doubt(at, &service);
                 if why == relay_core::ServiceDown::Expired {
                     self.tally.mark("a lease expired");
                 }

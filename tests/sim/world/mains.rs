@@ -147,7 +147,7 @@ impl Topology {
     pub const fn are_linked(&self, a: u16, b: u16) -> bool {
         match self.federation {
             Federation::None => false,
-            Federation::Mesh => a != b,
+            Federation::Mesh | Federation::Web => a != b,
             Federation::Chain => a.abs_diff(b) == 1,
         }
     }
@@ -156,7 +156,7 @@ impl Topology {
     pub fn homes_for(&self, main: u16) -> impl Iterator<Item = u16> + Clone + use<> {
         let (first, step) = match self.federation {
             Federation::None => (main, usize::from(self.mains)),
-            Federation::Mesh | Federation::Chain => (0, 1),
+            Federation::Mesh | Federation::Chain | Federation::Web => (0, 1),
         };
         (first..self.homes).step_by(step)
     }

@@ -38,13 +38,14 @@ impl World {
         };
         let (service, paved) = (envelope.service.to_owned(), !envelope.path.is_empty());
         // Who follows a path looks at nothing else.
-        if !stands && !(to_main && paved) {
+        let looked_up = !(to_main && paved);
+        if looked_up && !stands {
             self.suspects.push((service.clone(), server, uid));
         }
         let own = self.hosts[at].name.as_str();
         let follows = paved && envelope.path.iter().flatten().any(|main| main == own);
         if !follows {
-            self.watch_breaker(at, &service, server, uid);
+            self.watch_breaker(at, &service, link, uid);
         }
         if let (Some(uid), true) = (uid, to_main) {
             self.watch_crossing(uid, at as u16, server as u16);
@@ -94,6 +95,26 @@ impl World {
         let is_main = |at: usize| hosts.get(at).is_some_and(|host| host.role == Role::Main);
         let to_peer = |server: usize| server != at && is_main(server);
         self.suspects.retain(|(suspect, server, _)| suspect != service || !to_peer(*server));
+    }
+
+    /// A Main begins no more handshakes in a second than it may (S16).
+    pub(super) fn watch_pace(&mut self, at: usize, frame: &[u8]) {
+        let kind = frame.get(4).map(|flags| flags & 15);
+        if kind != Some(Kind::Handshake as u8) || frame.get(HEADER_BYTES) != Some(&CHALLENGE) {
+            return;
+        }
+        // By its own clock, on which a second is a little longer or shorter.
+        let (now, most) = (self.local(at), self.limits.handshakes_per_second.max(2) as usize);
+        let host = &mut self.hosts[at];
+        host.challenges.push_back(now);
+        while host.challenges.front().is_some_and(|then| now.since(*then) >= SECOND) {
+            host.challenges.pop_front();
+        }
+        let begun = host.challenges.len();
+        if begun > most {
+            let text = format!("{} began {begun} handshakes in a second, not {most}", host.name);
+            self.checker.blame("S16", None, &text);
+        }
     }
 
     /// An offer ended in this same turn, after the call had gone there: then all was well.
@@ -150,10 +171,23 @@ impl World {
             self.checker.blame("S12", None, &text);
         }
         self.judge_words(at);
+        self.judge_retries(at);
         let host = &self.hosts[at];
         let joints = host.links.iter().flatten().count();
         if usage.links as usize != joints {
             let text = format!("{} has {} links over {joints} wires", host.name, usage.links);
+            self.checker.blame("S12", None, &text);
+        }
+    }
+
+    /// Calls are sent elsewhere within the budget only (T21): a share of all calls, and a few more.
+    fn judge_retries(&mut self, at: usize) {
+        let host = &self.hosts[at];
+        let Some(node) = &host.node else { return };
+        let stats = node.stats();
+        let percent = u64::from(self.limits.retry_percent);
+        if stats.calls_retried > 10 + stats.calls_forwarded * percent / 100 {
+            let text = format!("{} sent calls elsewhere too often: {stats:?}", host.name);
             self.checker.blame("S12", None, &text);
         }
     }
@@ -213,6 +247,9 @@ impl World {
 }
 
 const REQUEST: u8 = Kind::Request as u8;
+/// The second message of a handshake.
+const CHALLENGE: u8 = 1;
+const SECOND: Duration = Duration::from_secs(1);
 /// What a Main may send to a stranger beyond what it got from him.
 const UNEARNED_MAX: u64 = 1_024;
 /// A link that is closed for its backlog still says so.

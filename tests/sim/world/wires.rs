@@ -71,6 +71,7 @@ impl World {
         };
         let (wire, to) = (joint.wire as usize, 1 - usize::from(joint.side));
         self.watch_frame(at, link, wire, &frame);
+        self.watch_pace(at, &frame);
         if self.overheard.is_empty() && joint.side == 0 {
             self.overheard = frame.clone();
         }

@@ -159,6 +159,56 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         about: "the services of a lost Home stay in the registry until they expire",
         oracles: &["L2", "S9"],
     },
+    Mutant {
+        name: "old_word_counts",
+        about: "what is older than the newest word of an origin counts all the same",
+        oracles: &["L2", "S17", "S9", "L1"],
+    },
+    Mutant {
+        name: "digest_forgotten",
+        about: "what was announced is never confirmed",
+        oracles: &["L2", "L1"],
+    },
+    Mutant {
+        name: "main_to_main_to_main",
+        about: "a call that came from a Main goes on to another one",
+        oracles: &["S7", "S8"],
+    },
+    Mutant {
+        name: "handshakes_unpaced",
+        about: "as many handshakes are begun as nodes come",
+        oracles: &["S16"],
+    },
+    Mutant {
+        name: "probes_unbounded",
+        about: "an instance that is being tried gets every call",
+        oracles: &["S18"],
+    },
+    Mutant {
+        name: "breaker_never_probes",
+        about: "an instance that failed often is never tried again",
+        oracles: &["L1", "L5"],
+    },
+    Mutant {
+        name: "all_shut_out",
+        about: "every instance of a service may be shut out",
+        oracles: &["S18", "L1"],
+    },
+    Mutant {
+        name: "retried_after_link_lost",
+        about: "a call that may have run is sent to another instance",
+        oracles: &["S4"],
+    },
+    Mutant {
+        name: "first_attempt_forgotten",
+        about: "a call is told what became of its last attempt, whatever became of the first",
+        oracles: &["S5"],
+    },
+    Mutant {
+        name: "retries_unbounded",
+        about: "calls are sent elsewhere without a budget",
+        oracles: &["S12"],
+    },
 ];
 
 /// The planted bug of that name.

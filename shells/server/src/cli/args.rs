@@ -1,6 +1,10 @@
 //! The flags and subcommands, as clap reads them. Values stay text: `config` checks them together
 //! with what files and the environment say, so that one message fits all sources.
 
+mod callers;
+
+pub use callers::{BenchArgs, CallArgs, CallerArgs, RequestArgs, TraceArgs};
+
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -33,6 +37,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Call a method of a service and print its result
     Call(CallArgs),
+    /// Call a method of a service and print the way of the call instead of its result
+    Trace(TraceArgs),
     /// Call a method many times and measure how fast, and how rightly, answers come
     Bench(BenchArgs),
     /// List the services that a node knows
@@ -67,9 +73,10 @@ pub struct RunArgs {
     /// Be a Main: listen for Homes, peers and callers
     #[arg(long)]
     pub server: bool,
-    /// Be a Home: dial this Main (ws://HOST:PORT, tcp://HOST:PORT)
-    #[arg(long, value_name = "URL")]
-    pub connect: Option<String>,
+    /// Be a Home: dial this Main (ws://HOST:PORT, tcp://HOST:PORT), or the first of several that
+    /// answers (a list, can be repeated)
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub connect: Vec<String>,
     /// Other Mains to federate with, also by DNS (dns+srv://NAME, dns://NAME:PORT)
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub peers: Vec<String>,
@@ -103,6 +110,17 @@ pub struct RunArgs {
     /// main or home; otherwise detected from --server and --connect
     #[arg(long, value_name = "main|home")]
     pub node_type: Option<String>,
+    /// How far messages go: hub (Home, Main, Main, Home) or p2p (chains of Mains, as far as the
+    /// TTL reaches) [default: hub]
+    #[arg(long, value_name = "hub|p2p")]
+    pub mode: Option<String>,
+    /// Which of several instances gets a call: p2c, round-robin, least-connections or random
+    /// [default: p2c]
+    #[arg(long, value_name = "HOW")]
+    pub balance: Option<String>,
+    /// Where this node is; instances in the same zone come first
+    #[arg(long, value_name = "NAME")]
+    pub zone: Option<String>,
     /// Name of the federation; only nodes of the same one connect [default: default]
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
@@ -136,107 +154,6 @@ pub struct RunArgs {
     /// Print each setting with its source, then stop
     #[arg(long)]
     pub print_config: bool,
-}
-
-/// The flags of `relay call`.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = CALL_EXAMPLES)]
-pub struct CallArgs {
-    /// The method, as SERVICE.METHOD or NODE.SERVICE.METHOD
-    #[arg(value_name = "SERVICE.METHOD")]
-    pub target: String,
-    /// Parameters: a JSON object or array, key=value pairs, or - to read JSON from the input
-    #[arg(allow_negative_numbers = true)]
-    pub params: Vec<String>,
-    /// The Main to ask
-    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080")]
-    pub connect: String,
-    /// The node to call, as ID or ID@MAIN; otherwise the Main picks an instance
-    #[arg(long, value_name = "ID")]
-    pub node: Option<String>,
-    /// How long to wait, connecting included
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    pub timeout: String,
-    /// Calling twice does no harm: the Main may try another instance
-    #[arg(long)]
-    pub idempotent: bool,
-    /// Print each chunk that the service sends before its result, as a line as soon as it comes
-    #[arg(long)]
-    pub stream: bool,
-    /// Print the result byte for byte, even on a terminal
-    #[arg(long)]
-    pub raw: bool,
-    /// Name of the federation
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub cluster: String,
-    /// File with the token that the Main asks for
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-}
-
-/// The flags of `relay bench`.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = BENCH_EXAMPLES)]
-pub struct BenchArgs {
-    /// The method, as SERVICE.METHOD or NODE.SERVICE.METHOD
-    #[arg(value_name = "SERVICE.METHOD")]
-    pub target: String,
-    /// Parameters: a JSON object or array, key=value pairs, or - to read JSON from the input
-    #[arg(allow_negative_numbers = true)]
-    pub params: Vec<String>,
-    /// Mains to share the load among: ws:// and tcp:// are relay links, http:// is POST /rpc
-    #[arg(long, value_name = "URL", value_delimiter = ',', default_value = "ws://127.0.0.1:8080")]
-    pub connect: Vec<String>,
-    /// Stop after so many calls [default: 1000, unless --seconds or --find-rate is given]
-    #[arg(long, value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
-    pub calls: Option<u64>,
-    /// Most calls in flight [default: 50; 1024 with --rate or --find-rate]
-    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub concurrency: Option<u32>,
-    /// Calls due each second, whether answers come or not; latency counts from when a call is due
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    pub rate: Option<u64>,
-    /// Stop after so many seconds
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub seconds: Option<u64>,
-    /// Look for the highest rate that holds, then measure at 80 % of it for --seconds (10)
-    #[arg(long, conflicts_with_all = ["rate", "calls"])]
-    pub find_rate: bool,
-    /// With --find-rate: a rate holds while 99 % of its calls take no longer [default: 100ms]
-    #[arg(long, value_name = "TIME", requires = "find_rate")]
-    pub p99: Option<String>,
-    /// How long a call may take, and how long to wait for the first link
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    pub timeout: String,
-    /// Relay links to each ws:// or tcp:// URL
-    #[arg(long, value_name = "K", default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub links: u16,
-    /// Each result must be this JSON, byte for byte
-    #[arg(long, value_name = "JSON", conflicts_with = "unique")]
-    pub expect: Option<String>,
-    /// Give each call a member "uid" of its own, which its result must contain (for an echo)
-    #[arg(long)]
-    pub unique: bool,
-    /// Do not make a call that provably did not run again at the next URL
-    #[arg(long)]
-    pub no_failover: bool,
-    /// Exit with 0 in spite of errors; wrong and missing answers still fail
-    #[arg(long)]
-    pub allow_errors: bool,
-    /// Calling twice does no harm: the Main may try another instance
-    #[arg(long)]
-    pub idempotent: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Name of the federation
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub cluster: String,
-    /// File with the token that the Main asks for
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
 }
 
 /// The flags of the tools that ask a node over HTTP.
@@ -345,6 +262,7 @@ Examples:
   relay --server                                      a Main on 127.0.0.1:8080
   relay blog.rhai --connect ws://localhost:8080       a Home that offers a program
   relay --connect ws://localhost:8080 --service blog=http://127.0.0.1:9000/rpc
+  relay blog.rhai --connect ws://a.example.com:8080,ws://b.example.com:8080
   relay --server --node-id relay-b --port 8081 --peers ws://localhost:8080
   relay --server --peers dns+srv://_relay._tcp.example.com
   relay call blog.get_posts                           call it from anywhere
@@ -352,27 +270,6 @@ Examples:
 A single dash before a long flag works too: relay -server -node-type main -port 8080
 Settings come from --config FILE or $RELAY_CONFIG, then from the environment
 (http.port is RELAY_HTTP__PORT), then from flags; relay --print-config lists them all.";
-
-const CALL_EXAMPLES: &str = "\
-Examples:
-  relay call counter.increment by=5
-  relay call echo.echo '{\"text\":\"hello\"}'
-  relay call --connect ws://relay.example.com:8080 --timeout 10s blog.get_posts
-  relay call alice.home.counter.get
-  echo '[1,2]' | relay call echo.echo -
-
-Exit code 0: the result is on the standard output. 1: the call failed. 2: wrong command line.";
-
-const BENCH_EXAMPLES: &str = "\
-Examples:
-  relay bench echo.echo --unique                      1,000 calls, 50 in flight
-  relay bench echo.echo '[1]' --expect '[1]' --calls 100000 --concurrency 200
-  relay bench echo.echo --rate 500 --seconds 30       calls due at fixed times
-  relay bench echo.echo --find-rate --seconds 60      the highest rate that holds, then 80 % of it
-  relay bench echo.echo --unique --connect http://127.0.0.1:8080,http://127.0.0.1:8081
-
-Exit code 0: no error and no wrong answer. 1: there were some, or calls never came back.
-2: wrong command line. 130: Ctrl-C; the figures are of what was done until then.";
 
 const SERVICES_EXAMPLES: &str = "\
 Examples:

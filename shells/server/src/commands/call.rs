@@ -1,17 +1,20 @@
-//! `relay call`: one call through a Main, its result on the standard output.
+//! `relay call`: one call through a Main, its result on the standard output. `relay trace`: the way
+//! of the call instead.
 
 mod output;
 pub(super) mod params;
+mod way;
 
 use super::{block_on, timeout_of};
-use crate::cli::{CallArgs, Failure};
+use crate::cli::{CallArgs, CallerArgs, Failure, RequestArgs, TraceArgs, print};
 use crate::config;
-use crate::json_rpc::NodeAddress;
+use crate::json_rpc::{CallOptions, NodeAddress};
 use output::{print_application_error, print_result};
 use relay_tokio::{
-    Answer, CallError, CallRequest, Endpoint, Event, NameInvalid, Node, NodeConfig, Role,
+    Answer, CallError, CallRequest, Endpoint, Event, NameInvalid, Node, NodeConfig, Role, TraceHop,
     is_method, is_service,
 };
+use std::io::IsTerminal;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,51 +26,112 @@ use tokio::time::{Instant, timeout_at};
 /// [`Failure`] when the command line is wrong, no Main is reached or the relay could not do the
 /// call. An error of the service itself is printed as it came.
 pub fn execute(args: &CallArgs) -> Result<ExitCode, Failure> {
-    let timeout = timeout_of(&args.timeout)?;
-    let endpoint = Endpoint::parse(&args.connect).map_err(|error| {
-        Failure::usage(format!("--connect: {error}"))
-            .with_hint("write it as in ws://127.0.0.1:8080")
-    })?;
-    let mut request = request_of(&args.target, args.node.as_deref())?;
-    request.idempotent = args.idempotent;
-    request.body = params::read(&args.params)?.into();
-    let mut settings = NodeConfig::new(Role::Caller);
-    settings.cluster.clone_from(&args.cluster);
-    settings.token = args.token_file.as_deref().map(config::read_token).transpose()?;
-    settings.upstreams = vec![endpoint.clone()];
-    let how = How { timeout, stream: args.stream, is_raw: args.raw };
-    let answer = block_on_answer(settings, request, &endpoint, how)?;
-    match answer {
-        Answer::Result(result) => print_result(&result, args.raw),
-        Answer::ApplicationError(error) => Ok(print_application_error(&error)),
+    let chunks = args.stream.then_some(args.raw);
+    let done = run(&args.request, args.trace, chunks)?;
+    let code = match done.answer {
+        Ok(Answer::Result(result)) => print_result(&result, args.raw)?,
+        Ok(Answer::ApplicationError(error)) => print_application_error(&error),
+        Err(ref error) => failed(error).report(),
+    };
+    if args.trace {
+        let has_colour = std::io::stderr().is_terminal() && has_colour();
+        let text = way::tree(&args.request.caller.target, &done.hops, done.took, has_colour);
+        // With nobody reading, the exit code is all that is left to say.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+    }
+    Ok(code)
+}
+
+/// Makes the call and prints its way.
+///
+/// # Errors
+/// [`Failure`] as [`execute`] has.
+pub fn execute_trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
+    let done = run(&args.request, true, None)?;
+    let text = if args.json {
+        way::json(&done.node, &done.answer, &done.hops, done.took)
+    } else {
+        let has_colour = std::io::stdout().is_terminal() && has_colour();
+        way::tree(&args.request.caller.target, &done.hops, done.took, has_colour)
+    };
+    print(&text)?;
+    match done.answer {
+        Ok(Answer::Result(_)) => Ok(ExitCode::SUCCESS),
+        Ok(Answer::ApplicationError(error)) => Ok(print_application_error(&error)),
+        Err(error) => Err(failed(&error)),
     }
 }
 
-fn block_on_answer(
-    settings: NodeConfig,
-    request: CallRequest,
-    main: &Endpoint,
-    how: How,
-) -> Result<Answer, Failure> {
-    let mut answer = None;
+/// What became of a call.
+struct Done {
+    /// The id of the caller, which is the last one of the hops.
+    node: String,
+    answer: Result<Answer, CallError>,
+    hops: Vec<TraceHop>,
+    took: Duration,
+}
+
+fn failed(error: &CallError) -> Failure {
+    Failure::work(error.to_string())
+}
+
+fn has_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none()
+}
+
+/// With `chunks`, what comes before the answer is printed, raw or not.
+fn run(args: &RequestArgs, is_traced: bool, chunks: Option<bool>) -> Result<Done, Failure> {
+    let timeout = timeout_of(&args.timeout)?;
+    let mains = args.connect.iter().filter(|text| !text.is_empty()).map(|text| endpoint_of(text));
+    let mains: Vec<Endpoint> = mains.collect::<Result<_, _>>()?;
+    let mut request = request_of(&args.caller.target, args.node.as_deref())?;
+    request.idempotent = args.caller.idempotent;
+    request.priority = CallOptions::priority_of(&args.priority).ok_or_else(|| {
+        Failure::usage(format!("--priority {:?} is not allowed", args.priority))
+            .with_hint("write low, normal or high")
+    })?;
+    request.headers = args.header.iter().map(|text| header_of(text)).collect::<Result<_, _>>()?;
+    request.trace = is_traced;
+    request.body = params::read(&args.caller.params)?.into();
+    let mut settings = settings_of(&args.caller)?;
+    settings.upstreams.clone_from(&mains);
+    let mut done = None;
     block_on(async {
-        answer = Some(call(settings, request, main, how).await?);
+        done = Some(call(settings, request, &mains, (timeout, chunks)).await?);
         Ok(ExitCode::SUCCESS)
     })?;
-    answer.ok_or_else(|| Failure::work("the call ended without an answer"))
+    done.ok_or_else(|| Failure::work("the call ended without an answer"))
+}
+
+fn endpoint_of(text: &str) -> Result<Endpoint, Failure> {
+    Endpoint::parse(text).map_err(|error| {
+        Failure::usage(format!("--connect: {error}"))
+            .with_hint("write it as in ws://127.0.0.1:8080")
+    })
+}
+
+fn header_of(text: &str) -> Result<(String, String), Failure> {
+    let pair = text.split_once('=').filter(|(key, value)| {
+        !key.is_empty() && !key.contains(char::is_control) && !value.contains(char::is_control)
+    });
+    let (key, value) = pair.ok_or_else(|| {
+        Failure::usage(format!("--header {text:?} is not K=V"))
+            .with_hint("write a key and its value, as in --header tenant=acme")
+    })?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 async fn call(
     settings: NodeConfig,
     mut request: CallRequest,
-    main: &Endpoint,
-    how: How,
-) -> Result<Answer, Failure> {
-    let timeout = how.timeout;
+    mains: &[Endpoint],
+    (timeout, chunks): (Duration, Option<bool>),
+) -> Result<Done, Failure> {
     let until = Instant::now() + timeout;
     let shown = config::duration_text(timeout);
     let node = start(settings)?;
-    reach(&node, main, timeout).await?;
+    reach(&node, mains, timeout).await?;
+    let asked = Instant::now();
     request.deadline = until.duration_since(Instant::now()).max(Duration::from_millis(1));
     let late = |_| {
         Failure::work(format!(
@@ -75,31 +139,39 @@ async fn call(
         ))
     };
     // The node answers by the deadline itself; the slack only covers a node that does not.
-    let answered = ask(&node, request, how);
-    let answer = timeout_at(until + DEADLINE_SLACK, answered).await.map_err(late)??;
+    let answered = timeout_at(until + DEADLINE_SLACK, ask(&node, request, chunks)).await;
+    let (answer, hops) = answered.map_err(late)??;
+    let took = asked.elapsed();
     node.shutdown(GOODBYE_MAX).await;
-    Ok(answer)
+    Ok(Done { node: node.id().to_string(), answer, hops, took })
 }
 
 /// Calls, and prints what comes before the answer where that is asked for.
-async fn ask(node: &Node, request: CallRequest, how: How) -> Result<Answer, Failure> {
-    let failed = |error: CallError| Failure::work(error.to_string());
-    if !how.stream {
-        return node.call(request).await.map_err(failed);
-    }
-    let (stream, answer) = node.call_streaming(&request).map_err(failed)?;
+async fn ask(
+    node: &Node,
+    request: CallRequest,
+    chunks: Option<bool>,
+) -> Result<(Result<Answer, CallError>, Vec<TraceHop>), Failure> {
+    let Some(is_raw) = chunks else { return Ok(node.call_traced(request).await) };
+    let (stream, answer) = match node.call_streaming(&request) {
+        Ok(asked) => asked,
+        Err(error) => return Ok((Err(error), Vec::new())),
+    };
     while let Some(chunk) = stream.next().await {
-        print_result(&chunk, how.is_raw)?;
+        print_result(&chunk, is_raw)?;
     }
-    answer.await.map_err(failed)
+    Ok((answer.await, Vec::new()))
 }
 
-/// How a call is made and shown.
-#[derive(Clone, Copy)]
-struct How {
-    timeout: Duration,
-    stream: bool,
-    is_raw: bool,
+/// The settings of a node that only calls, without the Mains to dial.
+///
+/// # Errors
+/// [`Failure`] when the token cannot be read.
+pub(super) fn settings_of(args: &CallerArgs) -> Result<NodeConfig, Failure> {
+    let mut settings = NodeConfig::new(Role::Caller);
+    settings.cluster.clone_from(&args.cluster);
+    settings.token = args.token_file.as_deref().map(config::read_token).transpose()?;
+    Ok(settings)
 }
 
 /// Starts a node that only calls.
@@ -111,22 +183,28 @@ pub(super) fn start(settings: NodeConfig) -> Result<Node, Failure> {
         .map_err(|error| Failure::work(format!("cannot start the caller: {error}")))
 }
 
-/// Waits until the node is linked to `main`, which it was told to dial.
+/// Waits until the node is linked to one of `mains`, which it was told to dial.
 ///
 /// # Errors
 /// [`Failure`] with the reason when that takes longer than `timeout`.
-pub(super) async fn reach(node: &Node, main: &Endpoint, timeout: Duration) -> Result<(), Failure> {
+pub(super) async fn reach(
+    node: &Node,
+    mains: &[Endpoint],
+    timeout: Duration,
+) -> Result<(), Failure> {
     let mut trouble = None;
     if tokio::time::timeout(timeout, connect(node, &mut trouble)).await.is_ok() {
         return Ok(());
     }
     let trouble = match trouble {
         Some(trouble) => Some(trouble),
-        None => refusal(main).await,
+        None => refusal(mains).await,
     };
     let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
+    let listed: Vec<String> = mains.iter().map(Endpoint::to_string).collect();
+    let listed = listed.join(" or ");
     let shown = config::duration_text(timeout);
-    Err(Failure::work(format!("no Main answered at {main} within {shown}{why}")).with_hint(
+    Err(Failure::work(format!("no Main answered at {listed} within {shown}{why}")).with_hint(
         "check that it runs, that host and port are right, and that --cluster and --token-file \
          are those of the Main",
     ))
@@ -154,10 +232,10 @@ async fn connect(node: &Node, trouble: &mut Option<String>) {
     }
 }
 
-/// Why nothing can be connected to at `main`: no event of the node tells. `None` when something
-/// accepts, or does not answer in time.
-async fn refusal(main: &Endpoint) -> Option<String> {
-    let probe = tokio::net::TcpStream::connect(main.authority());
+/// Why nothing can be connected to at the first of `mains`: no event of the node tells. `None` when
+/// something accepts, or does not answer in time.
+async fn refusal(mains: &[Endpoint]) -> Option<String> {
+    let probe = tokio::net::TcpStream::connect(mains.first()?.authority());
     match tokio::time::timeout(PROBE_MAX, probe).await {
         Ok(Err(error)) => Some(error.to_string()),
         Ok(Ok(_)) | Err(_) => None,
@@ -200,7 +278,7 @@ pub(super) fn request_of(target: &str, node: Option<&str>) -> Result<CallRequest
 fn node_of(text: &str) -> Result<String, Failure> {
     let address: NodeAddress =
         text.parse().map_err(|error| Failure::usage(format!("{text:?} names no node: {error}")))?;
-    Ok(address.id.to_string())
+    Ok(address.target())
 }
 
 /// How much later than the deadline the process gives up by itself.
@@ -218,9 +296,10 @@ mod tests {
     async fn a_refused_connection_is_told() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let main = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
-        assert_eq!(refusal(&main).await, None);
+        let mains = [main];
+        assert_eq!(refusal(&mains).await, None);
         drop(listener);
-        assert!(refusal(&main).await.is_some_and(|why| why.contains("refused")));
+        assert!(refusal(&mains).await.is_some_and(|why| why.contains("refused")));
     }
 
     #[test]
@@ -230,11 +309,21 @@ mod tests {
     }
 
     #[test]
+    fn headers_are_pairs() {
+        assert_eq!(header_of("a=b=c"), Ok(("a".into(), "b=c".into())));
+        for bad in ["", "a", "=b", "a=b\r\nc"] {
+            assert_eq!(header_of(bad).expect_err(bad).exit_code(), 2);
+        }
+    }
+
+    #[test]
     fn targets_name_node_service_and_method() {
         for (target, flag, node) in [
             ("counter.get_count", None, None),
             ("alice.home.counter.get_count", None, Some("alice.home")),
-            ("counter.get_count", Some("alice.home@relay-a.com"), Some("alice.home")),
+            ("counter.get_count", Some("alice.home@relay-a.com"), Some("alice.home@relay-a.com")),
+            ("alice.home@relay-a.counter.get_count", None, Some("alice.home@relay-a")),
+            ("counter.get_count", Some("alice.home@127.0.0.1:8080"), Some("alice.home")),
             ("alice.home.counter.get_count", Some("alice.home"), Some("alice.home")),
         ] {
             let request = request_of(target, flag).expect(target);

@@ -10,11 +10,11 @@ pub(super) use signals::StopSignals;
 
 use super::block_on;
 use crate::cli::{Failure, RunArgs, print};
-use crate::config::{self, Config, Environment, NodeType};
+use crate::config::{self, Config, Environment, Mode, NodeType};
 use crate::discovery::{DiscoveryConfig, Peers};
 use crate::hosts::Program;
 use crate::log::{self, LogWriter};
-use relay_tokio::{Endpoint, Node, NodeConfig};
+use relay_tokio::{Endpoint, Node, NodeConfig, Role};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -122,27 +122,46 @@ impl Running {
             tracing::info!("TCP endpoint: tcp://{address}");
             tasks.push(tokio::spawn(gateway::accept_tcp(node.clone(), listener)));
         }
-        if let Some(main) = &config.node.connect {
-            tasks.push(tokio::spawn(log_connected(node.clone(), main.clone())));
+        if !config.node.connect.is_empty() {
+            tasks.push(tokio::spawn(log_connected(node.clone(), config.node.connect.clone())));
         }
         let address = listening.map(|address| address.to_string());
         tracing::info!(node_id = %node.id(), address, "ready");
         Ok(Self { node, peers, gateway, tasks })
     }
 
-    /// Closes the listeners, then lets the calls in flight finish for at most `grace`.
+    /// A Main goes on serving for up to half of `grace`, while others move away. Then the
+    /// listeners close, and calls in flight may finish for the rest of it.
     async fn stop(self, grace: Duration) {
+        let until = Instant::now() + grace;
+        if self.node.role() == Role::Main {
+            let patience = config::duration_text(half_of(grace));
+            tracing::info!(
+                patience,
+                "not ready any more; serving on until everyone has moved to another Main"
+            );
+            let all_left = self.node.leave(half_of(grace)).await;
+            let text = if all_left { "everyone has left" } else { "some have not left" };
+            tracing::info!(links = self.node.link_count(), "{text}");
+        }
         if let Some(gateway) = &self.gateway {
             gateway.close();
         }
         self.tasks.iter().for_each(JoinHandle::abort);
         drop(self.peers);
-        let until = Instant::now() + grace;
-        self.node.shutdown(grace).await;
+        let in_flight = self.node.calls_in_flight();
+        tracing::info!(in_flight, "no new calls any more; finishing those in flight");
+        self.node.close(until.saturating_duration_since(Instant::now())).await;
+        tracing::info!(unfinished = self.node.calls_in_flight(), "all links are closed");
         if let Some(gateway) = self.gateway {
             gateway.finish(until.max(Instant::now() + FLUSH_MIN)).await;
         }
     }
+}
+
+/// In whole milliseconds, as times are written.
+fn half_of(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis() / 2).unwrap_or(u64::MAX))
 }
 
 fn start_node(
@@ -157,7 +176,9 @@ fn start_node(
     settings.token = node.token_file.as_deref().map(config::read_token).transpose()?;
     settings.cluster.clone_from(&node.cluster);
     settings.limits = config.limits.clone();
-    settings.upstreams = node.connect.iter().cloned().collect();
+    settings.upstreams.clone_from(&node.connect);
+    settings.zone = node.zone.clone().unwrap_or_default();
+    settings.balancing = config.balancing.clone();
     settings.address = match (&node.address, listening) {
         (Some(address), _) => address.clone(),
         (None, Some(address)) => address.to_string(),
@@ -199,15 +220,22 @@ fn announce(node: &Node, config: &Config, node_type: NodeType, listening: Option
         }
     }
     tracing::info!("WebSocket P2P system started for node {id}");
+    if config.node.mode == Mode::P2p {
+        let hops_max = config.limits.hops_max;
+        tracing::info!(hops_max, "mode p2p: messages may cross chains of Mains");
+    }
     if let Some(address) = listening {
         tracing::info!("WebSocket P2P endpoint: ws://{address}/ws/p2p");
     }
 }
 
-async fn log_connected(node: Node, main: Endpoint) {
-    tracing::info!(%main, "connecting to the Main Relay");
+async fn log_connected(node: Node, mains: Vec<Endpoint>) {
+    let listed: Vec<String> = mains.iter().map(Endpoint::to_string).collect();
+    tracing::info!(main = listed.join(", "), "connecting to the Main Relay");
     node.connected().await;
-    tracing::info!(%main, "connected to the Main Relay");
+    let linked = node.registry().peers.into_iter().find(|peer| listed.contains(&peer.address));
+    let main = linked.map(|peer| peer.address).unwrap_or_default();
+    tracing::info!(main, "connected to the Main Relay");
 }
 
 /// Without anything to run: what to try. Exit code 2, as nothing was started.

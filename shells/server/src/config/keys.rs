@@ -12,7 +12,7 @@ pub struct Key {
     pub default: Option<&'static str>,
     /// What is allowed, to follow "must be".
     pub allowed: &'static str,
-    /// One value, several, or a table of names and values.
+    /// One value, several, or a table.
     pub shape: Shape,
 }
 
@@ -25,6 +25,8 @@ pub enum Shape {
     List,
     /// A table: names chosen by the operator, each with one value.
     Map,
+    /// A table of tables: names chosen by the operator, each with the keys of [`RULES`].
+    Rules,
 }
 
 const fn one(
@@ -52,6 +54,7 @@ pub(super) const ENDPOINT: &str = "the address of a Main, as in ws://relay.examp
 pub(super) const PEER: &str = "the address of a Main, as in ws://relay.example.com:8080, or a DNS \
     name of several, as in dns+srv://_relay._tcp.example.com or dns://relays.example.com:8080";
 const DNS_SERVER: &str = "IP or IP:PORT of a DNS server, as in 10.0.0.2 or 127.0.0.1:5353";
+const BALANCE: &str = "p2c, round-robin, least-connections or random";
 const FILE: &str = "the path of a file";
 const ID: &str = "1 to 128 of a-z 0-9 . _ -";
 const PERIOD: &str = "a time from 1ms to 24h, as in 15s, 250ms or 10m";
@@ -69,10 +72,12 @@ keys! {
     NODE_ID = one("node.id", Some("--node-id"), None, ID);
     NODE_TYPE = one("node.type", Some("--node-type"), None, "main or home");
     NODE_SERVER = one("node.server", Some("--server"), Some("false"), BOOLEAN);
-    NODE_CONNECT = one("node.connect", Some("--connect"), None, ENDPOINT);
+    NODE_MODE = one("node.mode", Some("--mode"), Some("hub"), "hub or p2p");
+    NODE_CONNECT = shaped("node.connect", Some("--connect"), ENDPOINT, Shape::List);
     NODE_PEERS = shaped("node.peers", Some("--peers"), PEER, Shape::List);
     NODE_CLUSTER =
         one("node.cluster", Some("--cluster"), Some("default"), ID);
+    NODE_ZONE = one("node.zone", Some("--zone"), None, ID);
     NODE_ADDRESS = one("node.address", None, None, "HOST:PORT, as in relay.example.com:8080");
     NODE_TOKEN_FILE = one("node.token_file", Some("--token-file"), None, FILE);
     NODE_KEY_FILE = one("node.key_file", Some("--key-file"), None, FILE);
@@ -115,6 +120,14 @@ keys! {
         shaped("registry.dns_servers", Some("--dns-server"), DNS_SERVER, Shape::List);
     REGISTRY_TTL =
         one("registry.ttl", None, Some("10m"), "a time from 1s to 24h, as in 10m");
+    BALANCE_ALL =
+        one("balancing.balance", Some("--balance"), Some("p2c"), BALANCE);
+    BALANCE_SERVICES = shaped(
+        "balancing.services",
+        None,
+        "a table for each service, as in [balancing.services.blog]",
+        Shape::Rules,
+    );
     SERVICES = shaped(
         "services",
         Some("--service"),
@@ -129,3 +142,12 @@ keys! {
     );
     LOG_FORMAT = one("log.format", Some("--log-format"), Some("text"), "text or json");
 }
+
+/// What can be said of one service, as in `balancing.services.blog.balance`.
+pub const RULES: &[Key] = &[RULE_BALANCE, RULE_PREFER_ZONE, RULE_FAILURES, RULE_OPEN];
+
+pub(super) const RULE_BALANCE: Key = one("balance", None, None, BALANCE);
+pub(super) const RULE_PREFER_ZONE: Key = one("prefer_zone", None, None, BOOLEAN);
+pub(super) const RULE_FAILURES: Key =
+    one("breaker_failures", None, None, "a whole number from 1 to 1048576");
+pub(super) const RULE_OPEN: Key = one("breaker_open", None, None, PERIOD);

@@ -3,6 +3,7 @@
 
 mod environment;
 mod flags;
+mod rules;
 
 pub use environment::Environment;
 
@@ -69,8 +70,9 @@ impl Layers {
             .map(|name| (name.clone(), figment.find_value(&name).ok()))
             .map(|(name, value)| (name, value.unwrap_or_else(|| Value::from(String::new()))))
             .collect();
-        let layers = Self { figment, root, file, environment_names, flag_names };
+        let mut layers = Self { figment, root, file, environment_names, flag_names };
         layers.check_names("", &layers.root)?;
+        layers.lift_hops();
         Ok(layers)
     }
 
@@ -143,6 +145,7 @@ impl Layers {
                     (name.clone(), value, source)
                 })
                 .collect(),
+            (Shape::Rules, Some(_)) => self.rules(key),
         };
         KEYS.iter().chain(limits::LIMIT_KEYS).map(|key| (key, of(key))).collect()
     }
@@ -215,6 +218,7 @@ impl Layers {
             match (shape, value.as_dict()) {
                 _ if name.contains('.') => return Err(self.quoted_dot(name)),
                 (Some(Shape::One | Shape::List), None) | (Some(Shape::Map), Some(_)) => {}
+                (Some(Shape::Rules), Some(names)) => self.check_rules(&path, names)?,
                 (Some(Shape::One | Shape::List), Some(_)) => {
                     return Err(Failure::usage(format!(
                         "{path} ({}) is a table, but takes a value",
@@ -222,13 +226,15 @@ impl Layers {
                     )));
                 }
                 (None, Some(inner)) if is_section => self.check_names(&path, inner)?,
-                (Some(Shape::Map), None) | (None, None) if is_section || shape.is_some() => {
+                (Some(Shape::Map | Shape::Rules) | None, None) if is_section || shape.is_some() => {
                     return Err(Failure::usage(format!(
                         "{path} ({}) is a value, but has to be a table",
                         source()
                     )));
                 }
-                (Some(Shape::Map) | None, _) => return Err(unknown(&path, &source())),
+                (Some(Shape::Map | Shape::Rules) | None, _) => {
+                    return Err(unknown(&path, &source()));
+                }
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 use super::keys::{self, Key, Shape};
 use super::layers::Layers;
+use super::mode::Mode;
 use super::values;
 use crate::cli::Failure;
 use relay_tokio::Limits;
@@ -56,11 +57,28 @@ limits! {
     publish_interval: period;
     hops_max: small;
     ttl: small;
+    peer_keepalive_after: period;
+    peer_idle_timeout: period;
+    peer_reconnect_max: period;
+    health_interval: period;
+    services_per_peer_max: count;
+    handshakes_per_second: count;
+    breaker_failures: count;
+    breaker_open: period;
+    attempts_max: count;
+    retry_percent: whole;
+    retry_bytes_max: bytes;
 }
+
+/// The one bound that the mode of the node decides.
+pub(super) const HOPS_MAX: &str = "limits.hops_max";
+/// What it is in the mode p2p.
+pub(super) const TTL: &str = "limits.ttl";
 
 /// The bounds of the node, each in its range and all of them fitting together.
 pub(super) fn read(layers: &Layers) -> Result<Limits, Failure> {
     let mut limits = read_all(layers)?;
+    check_mode(layers, &limits)?;
     limits.registry_ttl = layers.required(&keys::REGISTRY_TTL, values::registry_ttl)?;
     limits.validate().map_err(|invalid| {
         let path = format!("limits.{}", invalid.field);
@@ -72,6 +90,22 @@ pub(super) fn read(layers: &Layers) -> Result<Limits, Failure> {
         ))
     })?;
     Ok(limits)
+}
+
+/// In the mode p2p the layers already hold the TTL as the bound of hops, unless somebody set it.
+fn check_mode(layers: &Layers, limits: &Limits) -> Result<(), Failure> {
+    let mode = layers.required(&keys::NODE_MODE, values::mode)?;
+    if mode == Mode::P2p && limits.hops_max != limits.ttl {
+        let (ttl, hops) = (limits.ttl, limits.hops_max);
+        let source = layers.source_of_path(HOPS_MAX);
+        return Err(Failure::usage(format!(
+            "node.mode = \"p2p\" ({}) lets a message cross limits.ttl = {ttl} links, but \
+             {HOPS_MAX} = {hops} ({source})",
+            layers.source_of(&keys::NODE_MODE)
+        ))
+        .with_hint(format!("remove {HOPS_MAX}, or leave out p2p: a hub may have any {HOPS_MAX}")));
+    }
+    Ok(())
 }
 
 fn unit_of(path: &str) -> &'static str {
@@ -105,6 +139,15 @@ mod count {
 
     pub(super) fn text(count: u32) -> String {
         count.to_string()
+    }
+}
+
+mod whole {
+    pub(super) use super::count::text;
+    pub(super) const ALLOWED: &str = "a whole number";
+
+    pub(super) fn parse(text: &str) -> Option<u32> {
+        text.parse().ok()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The effective settings as a TOML file that could be used as it is, each with its source.
 
-use super::keys::{BOOLEAN, Key, Shape};
+use super::keys::{BOOLEAN, Key, RULES, Shape};
 use super::layers::{Layers, Source, text_of, texts_of};
 use figment::value::Value;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ pub(super) fn listing(layers: &Layers) -> String {
     let entries = layers.entries();
     // Tables come last: in TOML, all that follows a table header belongs to it.
     let (maps, plain): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|(key, _)| key.shape == Shape::Map);
+        entries.into_iter().partition(|(key, _)| matches!(key.shape, Shape::Map | Shape::Rules));
     for (key, values) in plain {
         let (of, name) = key.path.split_once('.').unwrap_or(("", key.path));
         if of != section {
@@ -33,10 +33,21 @@ pub(super) fn listing(layers: &Layers) -> String {
     for (key, values) in maps {
         let _ = writeln!(text, "\n[{}]", key.path);
         for (name, value, source) in values {
+            if let Some((service, rule)) = rule_of(key, &name) {
+                let name = format!("{}.{}", quoted(service), rule.path);
+                write_line(&mut text, &name, &literal(rule, value), &source);
+                continue;
+            }
             write_line(&mut text, &quoted(&name), &literal(key, value), &source);
         }
     }
     text
+}
+
+/// A name like `blog.balance` in a table of rules: the service and the rule.
+fn rule_of<'a>(key: &Key, name: &'a str) -> Option<(&'a str, &'static Key)> {
+    let (service, rule) = name.rsplit_once('.').filter(|_| key.shape == Shape::Rules)?;
+    Some((service, RULES.iter().find(|key| key.path == rule)?))
 }
 
 fn write_line(text: &mut String, name: &str, value: &str, source: &Source) {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cli::{Parsed, parse};
+use relay_tokio::{Balance, ServiceRules};
 use std::path::Path;
 
 #[test]
@@ -185,6 +186,96 @@ fn a_public_address_needs_consent() {
         assert!(load(&consented, &[]).is_ok());
     }
     assert!(load(&["--host", "::1", "--listen-tcp", "127.0.0.1:9000"], &[]).is_ok());
+}
+
+#[test]
+fn a_home_may_know_several_mains() {
+    let flags = ["--connect", "ws://a:1,ws://b:2", "--connect", "tcp://c:3", "--zone", "eu-1"];
+    let config = load(&flags, &[]).expect("flags");
+    let mains: Vec<String> = config.node.connect.iter().map(Endpoint::to_string).collect();
+    assert_eq!(mains, ["ws://a:1/ws/p2p", "ws://b:2/ws/p2p", "tcp://c:3"]);
+    assert_eq!(config.node.zone.as_deref(), Some("eu-1"));
+    assert_eq!(config.node_type(), Ok(Some(NodeType::Home)));
+    let listing = config.listing();
+    let line = "connect = [\"ws://a:1\", \"ws://b:2\", \"tcp://c:3\"]  # flag --connect";
+    assert!(listing.lines().any(|got| got == line), "{listing}");
+    let one = load(&[], &[("RELAY_NODE__CONNECT", "ws://a:1")]).expect("environment");
+    assert_eq!(one.node.connect.len(), 1);
+}
+
+#[test]
+fn the_mode_p2p_lets_messages_go_as_far_as_the_ttl() {
+    let config = load(&["--server", "--mode", "p2p"], &[("RELAY_LIMITS__TTL", "7")]).expect("p2p");
+    assert_eq!((config.node.mode, config.limits.hops_max), (Mode::P2p, 7));
+    let listing = config.listing();
+    assert!(
+        listing
+            .lines()
+            .any(|got| got == "hops_max = \"7\"  # flag --mode"
+                || got == "hops_max = 7  # flag --mode"),
+        "{listing}"
+    );
+    let file = File::new("mode", &listing);
+    assert_eq!(load(&["--config", file.path()], &[]).expect(&listing).limits, config.limits);
+
+    let file = File::new("mode", "[node]\nmode = \"p2p\"\n[limits]\nhops_max = 4\n");
+    let failure = load(&["--config", file.path()], &[]).err().expect("both");
+    for part in ["node.mode = \"p2p\"", "limits.ttl = 10", "limits.hops_max = 4", file.path()] {
+        assert!(failure.message().contains(part), "{failure:?}");
+    }
+    let hub = load(&["--config", file.path(), "--mode", "hub"], &[]).expect("a hub may");
+    assert_eq!(hub.limits.hops_max, 4);
+}
+
+#[test]
+fn services_may_have_rules_of_their_own() {
+    let file = File::new(
+        "rules",
+        "[balancing]\nbalance = \"least_connections\"\n[limits]\nbreaker_failures = 7\n\
+         [balancing.services.blog]\nbalance = \"round-robin\"\nprefer_zone = false\n\
+         breaker_open = \"5s\"\n[balancing.services.shop]\nbreaker_failures = 2\n\
+         [services]\nblog = \"http://127.0.0.1:1/\"\n",
+    );
+    let config = load(&["--config", file.path()], &[]).expect("rules");
+    let rules = |config: &Config, name: &str| config.balancing.services.get(name).copied();
+    let blog = ServiceRules {
+        balance: Balance::RoundRobin,
+        prefer_zone: false,
+        breaker_failures: 7,
+        breaker_open: Duration::from_secs(5),
+    };
+    let shop = ServiceRules {
+        balance: Balance::LeastConnections,
+        prefer_zone: true,
+        breaker_failures: 2,
+        breaker_open: Duration::from_secs(30),
+    };
+    assert_eq!((rules(&config, "blog"), rules(&config, "shop")), (Some(blog), Some(shop)));
+    assert_eq!(config.balancing.balance, Balance::LeastConnections);
+    let listing = config.listing();
+    let again = File::new("rules", &listing);
+    let again = load(&["--config", again.path()], &[]).expect(&listing);
+    assert_eq!(again.balancing, config.balancing);
+    let flag = load(&["--config", file.path(), "--balance", "random"], &[]).expect("flag");
+    assert_eq!(flag.balancing.balance, Balance::Random);
+    assert_eq!(rules(&flag, "blog").map(|rules| rules.balance), Some(Balance::RoundRobin));
+
+    for (text, part) in [
+        ("[balancing]\nbalance = \"fair\"\n", "p2c, round-robin"),
+        ("[balancing.services.blog]\nbalance = \"fair\"\n", "balancing.services.blog.balance"),
+        ("[balancing.services.blog]\nbreaker_failures = 0\n", "from 1 to"),
+        ("[balancing.services.blog]\nbreaker_open = 30\n", "15s"),
+        ("[balancing.services.blog]\nweight = 3\n", "no setting balancing.services.blog.weight"),
+        ("[balancing.services]\nblog = \"random\"\n", "has to be a table"),
+        ("[balancing]\nservices = 3\n", "has to be a table"),
+        ("[balancing.services.\"a.b\"]\nbalance = \"random\"\n", "names no service"),
+        ("[limits]\nretry_percent = 101\n", "limits.retry_percent"),
+        ("[limits]\npeer_idle_timeout = \"1s\"\n", "limits.peer_idle_timeout"),
+    ] {
+        let file = File::new("rules", text);
+        let failure = load(&["--config", file.path()], &[]).err().expect(text);
+        assert!(failure.message().contains(part), "{text}: {failure:?}");
+    }
 }
 
 #[test]

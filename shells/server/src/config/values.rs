@@ -1,9 +1,9 @@
 //! What the text of a setting means. Each function takes the text as the operator wrote it and
 //! gives `None` for anything that is not allowed.
 
-use super::LogFormat;
+use super::{LogFormat, Mode};
 use crate::discovery::Peer;
-use relay_tokio::{Endpoint, is_node_id, is_service};
+use relay_tokio::{Balance, Endpoint, is_node_id, is_service};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -107,6 +107,20 @@ pub(super) fn host_and_port(text: &str) -> Option<String> {
 
 pub(super) fn node_id(text: &str) -> Option<String> {
     is_node_id(text).then(|| text.to_owned())
+}
+
+pub(super) fn mode(text: &str) -> Option<Mode> {
+    Mode::from_name(text)
+}
+
+/// The name of a way to choose among instances; words may be joined by `_` too.
+pub(super) fn balance(text: &str) -> Option<Balance> {
+    let name = text.replace('_', "-");
+    Balance::ALL.into_iter().find(|balance| balance.name() == name)
+}
+
+pub(super) fn failure_count(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|count| (1..=1 << 20).contains(count))
 }
 
 pub(super) fn endpoint(text: &str) -> Option<Endpoint> {

@@ -5,10 +5,11 @@ use super::envelope::{
     MESSAGE_BYTES_MAX, answer_too_large, bad_response, check_params, discovered, request, response,
 };
 use super::{HostError, shortened};
+use crate::trace_context::{TRACEPARENT, TRACESTATE, is_traceparent, is_tracestate};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
@@ -33,7 +34,7 @@ impl HttpUpstream {
     pub async fn open(url: Uri) -> Self {
         let connection = Arc::new(Connection::new(url));
         let nothing = Bytes::new();
-        let asked = connection.call("rpc.discover", &nothing);
+        let asked = connection.call("rpc.discover", &nothing, &[]);
         let methods = match tokio::time::timeout(DISCOVER_TIMEOUT, asked).await {
             Ok(Ok(result)) => discovered(&result),
             Ok(Err(_)) | Err(_) => Vec::new(),
@@ -49,7 +50,9 @@ impl Service for HttpUpstream {
 
     fn call(&self, request: ServiceRequest) -> BoxFuture<ServiceResult> {
         let connection = Arc::clone(&self.connection);
-        Box::pin(async move { connection.call(&request.method, &request.body).await })
+        Box::pin(
+            async move { connection.call(&request.method, &request.body, &request.headers).await },
+        )
     }
 }
 
@@ -100,14 +103,19 @@ impl Connection {
         }
     }
 
-    async fn call(&self, method: &str, params: &Bytes) -> ServiceResult {
+    async fn call(
+        &self,
+        method: &str,
+        params: &Bytes,
+        headers: &[(String, String)],
+    ) -> ServiceResult {
         check_params(params)?;
         let _slot = self.calls.try_acquire().map_err(|_| {
             let message = format!("{CALLS_MAX} calls are in flight to this upstream");
             ServiceError::refused(ErrorCode::Overloaded, message)
         })?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let http = Request::builder()
+        let mut http = Request::builder()
             .method(Method::POST)
             .uri(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
@@ -115,6 +123,7 @@ impl Connection {
             .header(USER_AGENT, "relay")
             .body(Full::new(Bytes::from(request(method, params, id))))
             .map_err(|error| ServiceError::refused(ErrorCode::Internal, error.to_string()))?;
+        http.headers_mut().extend(trace_context(headers));
         let answer = self.client.request(http).await.map_err(|error| not_answered(&error))?;
         let status = answer.status();
         let body = self.read(answer.into_body()).await?;
@@ -147,6 +156,19 @@ impl Connection {
             message: format!("the answers being read hold {HELD_BYTES_MAX} bytes"),
         })
     }
+}
+
+/// The headers of Trace Context that a call carries. Any other one of the caller's choice could
+/// mean something to the upstream that only its operator may say.
+fn trace_context(headers: &[(String, String)]) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    headers.iter().filter_map(|(key, value)| {
+        let name = match key.as_str() {
+            TRACEPARENT if is_traceparent(value) => HeaderName::from_static(TRACEPARENT),
+            TRACESTATE if is_tracestate(value) => HeaderName::from_static(TRACESTATE),
+            _ => return None,
+        };
+        Some((name, HeaderValue::from_str(value).ok()?))
+    })
 }
 
 fn understand(status: StatusCode, body: &Bytes, id: u64) -> ServiceResult {
@@ -202,6 +224,16 @@ mod tests {
         {
             assert!(parse_url(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn only_trace_context_reaches_the_upstream() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let pairs = [("host", "evil"), (TRACEPARENT, parent), (TRACESTATE, "a\r\nb: c")];
+        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let sent: Vec<_> = trace_context(&pairs).collect();
+        assert_eq!(sent.len(), 1);
+        assert_eq!((sent[0].0.as_str(), sent[0].1.to_str().unwrap()), (TRACEPARENT, parent));
     }
 
     #[test]

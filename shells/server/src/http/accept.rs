@@ -16,9 +16,11 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub(super) async fn serve(
     gateway: Arc<Gateway>,
@@ -29,40 +31,78 @@ pub(super) async fn serve(
         gateway.shared.listens_at.get_or_init(|| address.to_string());
     }
     let (stop, stopped) = watch::channel(false);
-    let mut connections = JoinSet::new();
-    let mut backoff = Backoff::default();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                if let Err(error) = ended && error.is_panic() {
-                    tracing::error!(%error, "a connection ended by a defect of the server");
-                }
-            }
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    backoff.reset();
-                    if connections.len() >= gateway.shared.config.connections_max {
-                        turn_away(&stream);
-                    } else {
-                        connections.spawn(drive(Arc::clone(&gateway), stream, stopped.clone()));
+    let mut connections = Connections { gateway, stopped, tasks: JoinSet::new() };
+    connections.accept_until(&listener, shutdown).await;
+    connections.gateway.drain();
+    // Callers learn from an answer that this node takes no calls, and go to another one. A caller
+    // that the end of the listener hits cannot tell whether its call ran.
+    connections.accept_until(&listener, tokio::time::sleep(LAST_CALLS)).await;
+    connections.accept_waiting(listener);
+    stop.send_replace(true);
+    connections.end().await;
+}
+
+/// The open connections.
+struct Connections {
+    gateway: Arc<Gateway>,
+    stopped: watch::Receiver<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Connections {
+    async fn accept_until(&mut self, listener: &TcpListener, end: impl Future<Output = ()>) {
+        let mut backoff = Backoff::default();
+        let mut end = pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => return,
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    if let Err(error) = ended && error.is_panic() {
+                        tracing::error!(%error, "a connection ended by a defect of the server");
                     }
                 }
-                Err(error) => backoff.wait(&error).await,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        backoff.reset();
+                        self.take(stream);
+                    }
+                    Err(error) => backoff.wait(&error).await,
+                }
             }
         }
     }
-    drop(listener);
-    gateway.drain();
-    stop.send_replace(true);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(gateway.shared.config.shutdown_grace, all_ended).await.is_err() {
-        let count = connections.len();
-        tracing::warn!(count, "connections were cut because their requests outlived the grace");
+
+    /// Closes the listener, but not on those who are connected and were not accepted yet: the
+    /// system would reset their connections.
+    fn accept_waiting(&mut self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, _)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            match stream {
+                Ok(stream) => self.take(stream),
+                Err(error) => tracing::debug!(%error, "a connection ended before it was served"),
+            }
+        }
     }
-    connections.shutdown().await;
+
+    fn take(&mut self, stream: TcpStream) {
+        if self.tasks.len() >= self.gateway.shared.config.connections_max {
+            turn_away(&stream);
+        } else {
+            self.tasks.spawn(drive(Arc::clone(&self.gateway), stream, self.stopped.clone()));
+        }
+    }
+
+    async fn end(mut self) {
+        let grace = self.gateway.shared.config.shutdown_grace;
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, all_ended).await.is_err() {
+            let count = self.tasks.len();
+            tracing::warn!(count, "connections were cut because their requests outlived the grace");
+        }
+        self.tasks.shutdown().await;
+    }
 }
 
 /// Drives one connection to its end. An upgraded socket leaves this task for the node.
@@ -85,11 +125,17 @@ async fn drive(gateway: Arc<Gateway>, stream: TcpStream, mut stopped: watch::Rec
     let mut http = http1::Builder::new();
     http.max_header_size(HEAD_BYTES_MAX).header_read_timeout(None).max_buf_size(BUFFER_BYTES_MAX);
     let mut driving = pin!(http.serve_connection(TokioIo::new(socket), service).with_upgrades());
-    let stop = async { stopped.wait_for(|is_stopped| *is_stopped).await.is_ok() };
+    // What a client sent as soon as it was connected may still be on its way to here.
+    let not_before = Instant::now() + FIRST_REQUEST;
+    let stop = async {
+        // The sender is gone only when all of this ends.
+        drop(stopped.wait_for(|is_stopped| *is_stopped).await);
+        tokio::time::sleep_until(not_before).await;
+    };
     let ended = tokio::select! {
         biased;
         ended = driving.as_mut() => ended,
-        _ = stop => {
+        () = stop => {
             driving.as_mut().graceful_shutdown();
             driving.await
         }
@@ -151,6 +197,10 @@ impl Gateway {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             connection.linger();
         }
+        if self.shared.is_draining() && status != StatusCode::SWITCHING_PROTOCOLS {
+            // So that the next call of this client goes elsewhere, by a connection of its own.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let headers = response.headers_mut();
         for (name, value) in &self.shared.headers {
             headers.insert(name.clone(), value.clone());
@@ -192,6 +242,10 @@ fn turn_away(stream: &TcpStream) {
 
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n\
     Content-Length: 0\r\n\r\n";
+/// How long calls are still refused in words once the gateway closes.
+const LAST_CALLS: Duration = Duration::from_millis(100);
+/// How long a new connection may take to its first request before it counts as idle.
+const FIRST_REQUEST: Duration = Duration::from_millis(100);
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 64;

@@ -190,8 +190,10 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 const VARY: HeaderValue = HeaderValue::from_static("origin");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("content-type, authorization, relay-timeout-ms, relay-idempotent");
+const HEADERS: HeaderValue = HeaderValue::from_static(
+    "content-type, authorization, relay-timeout-ms, relay-idempotent, relay-timeout, \
+     relay-priority, relay-trace, traceparent, tracestate",
+);
 const EXPOSED: HeaderValue = HeaderValue::from_static("relay-error");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 

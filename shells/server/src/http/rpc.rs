@@ -2,11 +2,12 @@
 
 use super::Shared;
 use super::body::read_json;
+use super::call_headers::{self, Asked};
 use super::connection::Connection;
 use super::cors::RELAY_ERROR;
 use super::reply::{Reply, json_bytes, refusal};
 use crate::json_rpc::{
-    Call, CallOptions, DiscoverInfo, Entry, Front, Parsed, Target, write_answer, write_discover,
+    Call, DiscoverInfo, Entry, Front, Parsed, Target, Trace, write_answer, write_discover,
     write_error,
 };
 use crate::metrics::{CallTimer, Outcome};
@@ -14,10 +15,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use relay_tokio::{Answer, CallError, CallRequest, ErrorCode, Executed, is_service};
+use relay_tokio::{Answer, CallError, CallRequest, ErrorCode, Executed, TraceHop, is_service};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Which of the two forms of the path a request uses.
 pub(super) enum Endpoint {
@@ -65,8 +67,8 @@ pub(super) async fn answer(
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response.map(Either::Right);
     }
-    let options = match options(request.headers()) {
-        Ok(options) => options,
+    let asked = match call_headers::read(request.headers()) {
+        Ok(asked) => asked,
         Err(detail) => {
             return refusal(StatusCode::BAD_REQUEST, "Bad Request", detail).map(Either::Right);
         }
@@ -77,16 +79,17 @@ pub(super) async fn answer(
         Ok(body) => body,
         Err(response) => return response.map(Either::Right),
     };
+    let Asked { options, passed_on } = asked;
     let front = Front { node: shared.node.id().as_str(), service: endpoint.service(), options };
     let response = match Parsed::of(&body, &front) {
-        Parsed::Single(entry) => single(shared, entry).await,
-        Parsed::Batch(entries) => batch(shared, entries).await,
+        Parsed::Single(entry) => single(shared, entry, &passed_on).await,
+        Parsed::Batch(entries) => batch(shared, entries, &passed_on).await,
     };
     response.map(Either::Left)
 }
 
-async fn single(shared: &Shared, entry: Entry) -> Response<Full<Bytes>> {
-    let answered = run(shared, entry).await;
+async fn single(shared: &Shared, entry: Entry, passed_on: &PassedOn) -> Response<Full<Bytes>> {
+    let answered = run(shared, entry, passed_on).await;
     let mut out = Vec::new();
     let Some(failure) = answered.write(shared, &mut out) else { return nothing() };
     let mut response = json_bytes(StatusCode::OK, out);
@@ -97,11 +100,15 @@ async fn single(shared: &Shared, entry: Entry) -> Response<Full<Bytes>> {
 }
 
 /// Runs the entries side by side; each fails alone. Answers keep the order of the requests.
-async fn batch(shared: &Shared, entries: Vec<Entry>) -> Response<Full<Bytes>> {
+async fn batch(
+    shared: &Shared,
+    entries: Vec<Entry>,
+    passed_on: &PassedOn,
+) -> Response<Full<Bytes>> {
     let bytes_max = shared.config.batch_bytes_max;
     let room = AtomicUsize::new(bytes_max);
     let bounded = async |entry| {
-        let mut answered = run(shared, entry).await;
+        let mut answered = run(shared, entry, passed_on).await;
         let bytes = answered.result_bytes();
         let take = |left: usize| left.checked_sub(bytes);
         if room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
@@ -132,20 +139,37 @@ enum Answered {
     Silent,
     /// The entry was no call.
     Invalid { id: Option<Bytes>, error: CallError },
-    /// The call ran, or the relay says why not. Calls to the node itself have no timer.
-    Call { id: Bytes, answer: Result<Answer, CallError>, timer: Option<CallTimer> },
+    /// The call ran, or the relay says why not.
+    Call { id: Bytes, done: Done },
 }
+
+/// What became of a call.
+struct Done {
+    answer: Result<Answer, CallError>,
+    way: Option<Way>,
+    /// Calls to the node itself have none.
+    timer: Option<CallTimer>,
+}
+
+/// The way of a call that was traced.
+struct Way {
+    hops: Vec<TraceHop>,
+    total: Duration,
+}
+
+/// Pairs of key and value that go along with each call, up to the service.
+type PassedOn = [(String, String)];
 
 impl Answered {
     fn result_bytes(&self) -> usize {
-        let Self::Call { answer: Ok(answer), .. } = self else { return 0 };
+        let Self::Call { done: Done { answer: Ok(answer), .. }, .. } = self else { return 0 };
         match answer {
             Answer::Result(bytes) | Answer::ApplicationError(bytes) => bytes.len(),
         }
     }
 
     fn refuse(&mut self, shared: &Shared, bytes_max: usize) {
-        if let Self::Call { answer, .. } = self {
+        if let Self::Call { done: Done { answer, .. }, .. } = self {
             let detail = "the answers of this batch are too large together: send fewer at once";
             let error = CallError::new(ErrorCode::TooLarge, shared.node.id().as_str(), detail);
             *answer = Err(error.with_executed(Executed::Yes).with_limit(bytes_max as u64));
@@ -161,8 +185,11 @@ impl Answered {
                 write_error(out, id.as_deref(), &error);
                 Some(Some(error.code))
             }
-            Self::Call { id, answer, timer } => {
-                let failure = write_answer(out, &id, &answer, shared.node.id().as_str());
+            Self::Call { id, done: Done { answer, way, timer } } => {
+                let node = shared.node.id().as_str();
+                let trace =
+                    way.as_ref().map(|way| Trace { node, hops: &way.hops, total: way.total });
+                let failure = write_answer(out, &id, &answer, trace.as_ref(), node);
                 end(shared, timer, failure.map_or_else(|| Outcome::of(&answer), Outcome::Failed));
                 Some(failure)
             }
@@ -170,14 +197,14 @@ impl Answered {
     }
 }
 
-async fn run(shared: &Shared, entry: Entry) -> Answered {
+async fn run(shared: &Shared, entry: Entry, passed_on: &PassedOn) -> Answered {
     match entry {
         Entry::Call { id, call } => {
-            let (answer, timer) = run_call(shared, call).await;
-            Answered::Call { id, answer, timer }
+            let done = run_call(shared, call, passed_on).await;
+            Answered::Call { id, done }
         }
         Entry::Notification(call) => {
-            let (answer, timer) = run_call(shared, call).await;
+            let Done { answer, timer, .. } = run_call(shared, call, passed_on).await;
             end(shared, timer, Outcome::of(&answer));
             if let Err(error) = answer {
                 tracing::debug!(%error, "a notification failed");
@@ -193,24 +220,31 @@ async fn run(shared: &Shared, entry: Entry) -> Answered {
     }
 }
 
-async fn run_call(shared: &Shared, call: Call) -> (Result<Answer, CallError>, Option<CallTimer>) {
+async fn run_call(shared: &Shared, call: Call, passed_on: &PassedOn) -> Done {
+    let began = Instant::now();
+    let is_traced = call.options.is_traced;
+    let way = |hops| is_traced.then(|| Way { hops, total: began.elapsed() });
     let Target::Service { node, service, method } = call.target else {
         let mut out = Vec::new();
         let version = env!("CARGO_PKG_VERSION");
         let info = DiscoverInfo { node: shared.node.id().as_str(), version };
         write_discover(&mut out, &info, &shared.node.registry());
-        return (Ok(Answer::Result(Bytes::from(out))), None);
+        let answer = Ok(Answer::Result(Bytes::from(out)));
+        return Done { answer, way: way(Vec::new()), timer: None };
     };
     let mut timer = shared.metrics.calls().begin(&service);
     let mut request = CallRequest::new(service, method, call.params);
     request.node = node;
     request.idempotent = call.options.is_idempotent;
+    request.priority = call.options.priority;
+    request.trace = call.options.is_traced;
+    request.headers = passed_on.to_vec();
     if let Some(timeout) = call.options.timeout {
         request.deadline = timeout;
     }
-    let answer = shared.node.call(request).await;
+    let (answer, hops) = shared.node.call_traced(request).await;
     timer.answered();
-    (answer, Some(timer))
+    Done { answer, way: way(hops), timer: Some(timer) }
 }
 
 fn end(shared: &Shared, timer: Option<CallTimer>, outcome: Outcome) {
@@ -220,27 +254,8 @@ fn end(shared: &Shared, timer: Option<CallTimer>, outcome: Outcome) {
     }
 }
 
-fn options(headers: &HeaderMap) -> Result<CallOptions, &'static str> {
-    let mut options = CallOptions::default();
-    if let Some(value) = headers.get(TIMEOUT) {
-        let timeout = value.to_str().ok().and_then(CallOptions::timeout_of_ms);
-        options.timeout = Some(timeout.ok_or("'Relay-Timeout-Ms' is a number from 1 to 600000")?);
-    }
-    if let Some(value) = headers.get(IDEMPOTENT) {
-        options.is_idempotent = match value.as_bytes() {
-            b"true" => true,
-            b"false" => false,
-            _ => return Err("'Relay-Idempotent' is true or false"),
-        };
-    }
-    Ok(options)
-}
-
 fn nothing() -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
-
-const TIMEOUT: HeaderName = HeaderName::from_static("relay-timeout-ms");
-const IDEMPOTENT: HeaderName = HeaderName::from_static("relay-idempotent");

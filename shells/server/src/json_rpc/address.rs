@@ -1,6 +1,6 @@
 //! The compound address of a node, `id@main`: which node, and the Main it is reached through.
 
-use relay_tokio::{NodeId, is_node_id};
+use relay_tokio::{NodeId, is_node_id, is_target};
 use std::fmt;
 use std::str::FromStr;
 
@@ -49,6 +49,16 @@ impl NodeAddress {
         let id = NodeId::new(id).map_err(|_| NodeAddressInvalid::Id)?;
         let kind = if main_relay.is_some() { NodeKind::Home } else { NodeKind::Main };
         Ok(Self { kind, id, main_relay: main_relay.map(str::to_owned) })
+    }
+}
+
+impl NodeAddress {
+    /// What the node is asked for by: `id@main` where the Main goes by a node id, so that it is
+    /// checked that the node is attached there; where it is a host and a port, the id alone.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let whole = self.to_string();
+        if is_target(&whole) { whole } else { self.id.to_string() }
     }
 }
 
@@ -130,6 +140,18 @@ mod tests {
             NodeAddress::new("alice.home", Some("relay.example.com")).unwrap().to_string(),
             "alice.home@relay.example.com"
         );
+    }
+
+    #[test]
+    fn a_main_with_an_id_is_part_of_the_target() {
+        for (text, target) in [
+            ("bob.home@relay-b.com", "bob.home@relay-b.com"),
+            ("bob.home", "bob.home"),
+            ("bob.home@127.0.0.1:8080", "bob.home"),
+            ("bob.home@Relay-B.com", "bob.home"),
+        ] {
+            assert_eq!(text.parse::<NodeAddress>().unwrap().target(), target);
+        }
     }
 
     #[test]

@@ -5,49 +5,61 @@
 //! what a caller sends, and one broken result must not break the batch around it.
 
 use super::scan::{Kind, SCAN_DEPTH_MAX, Scanner, check_utf8, one_value};
+use super::trace::{Trace, write_trace};
 use relay_tokio::{Answer, CallError, ErrorCode, Retry};
 
 /// Writes the response to a call. Says why the relay failed it, if the relay did.
 ///
-/// `node` is this node; it is named where an answer of another node is refused.
+/// The way of a traced call stands beside the result or the error of the service, which stay as
+/// they came, and inside `error.data` of an error of the relay's own. `node` is this node; it is
+/// named where an answer of another node is refused.
 pub fn write_answer(
     out: &mut Vec<u8>,
     id: &[u8],
     answer: &Result<Answer, CallError>,
+    trace: Option<&Trace<'_>>,
     node: &str,
 ) -> Option<ErrorCode> {
     let detail = match answer {
         Ok(Answer::Result(result)) if result.is_empty() => {
-            write_member(out, "result", b"null", id);
+            write_member(out, "result", b"null", trace, id);
             return None;
         }
         Ok(Answer::Result(result)) => match one_value(result, SCAN_DEPTH_MAX) {
             Ok(_) => {
-                write_member(out, "result", result, id);
+                write_member(out, "result", result, trace, id);
                 return None;
             }
             Err(error) => format!("the result is not JSON: {} at byte {}", error.what, error.at),
         },
         Ok(Answer::ApplicationError(error)) if is_error_object(error) => {
-            write_member(out, "error", error, id);
+            write_member(out, "error", error, trace, id);
             return None;
         }
         Ok(Answer::ApplicationError(_)) => {
             "the error is not an object with an integer 'code' and a string 'message'".to_owned()
         }
-        Err(error) => return write_failure(out, id, error),
+        Err(error) => {
+            write_failure(out, Some(id), error, trace);
+            return Some(error.code);
+        }
     };
-    write_error(out, Some(id), &CallError::new(ErrorCode::BadResponse, node, detail));
+    let error = CallError::new(ErrorCode::BadResponse, node, detail);
+    write_failure(out, Some(id), &error, trace);
     Some(ErrorCode::BadResponse)
-}
-
-fn write_failure(out: &mut Vec<u8>, id: &[u8], error: &CallError) -> Option<ErrorCode> {
-    write_error(out, Some(id), error);
-    Some(error.code)
 }
 
 /// Writes a response that tells of a failure; `id` is none where it could not be read.
 pub fn write_error(out: &mut Vec<u8>, id: Option<&[u8]>, error: &CallError) {
+    write_failure(out, id, error, None);
+}
+
+fn write_failure(
+    out: &mut Vec<u8>,
+    id: Option<&[u8]>,
+    error: &CallError,
+    trace: Option<&Trace<'_>>,
+) {
     let sentence = if error.message.is_empty() { error.code.meaning() } else { &error.message };
     let number = error.code.json_rpc();
     let specified = specified_message(error.code);
@@ -73,6 +85,10 @@ pub fn write_error(out: &mut Vec<u8>, id: Option<&[u8]>, error: &CallError) {
         out.extend_from_slice(b",\"detail\":");
         write_string(out, sentence);
     }
+    if let Some(trace) = trace {
+        out.extend_from_slice(b",\"trace\":");
+        write_trace(out, trace);
+    }
     out.extend_from_slice(b"}},\"id\":");
     out.extend_from_slice(id.unwrap_or(b"null"));
     out.push(b'}');
@@ -84,12 +100,16 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     let _infallible = serde_json::to_writer(out, text);
 }
 
-fn write_member(out: &mut Vec<u8>, name: &str, value: &[u8], id: &[u8]) {
+fn write_member(out: &mut Vec<u8>, name: &str, value: &[u8], trace: Option<&Trace<'_>>, id: &[u8]) {
     out.reserve(value.len() + id.len() + 40);
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
     out.extend_from_slice(value);
+    if let Some(trace) = trace {
+        out.extend_from_slice(b",\"trace\":");
+        write_trace(out, trace);
+    }
     out.extend_from_slice(b",\"id\":");
     out.extend_from_slice(id);
     out.push(b'}');

@@ -1,10 +1,11 @@
 //! What a method name means: which node, which service, which method, and with what options.
 
 use super::scan::{Kind, Scanner, Value, unescape};
-use super::{DEPTH_MAX, Front, address::is_node_name, string};
-use crate::json_rpc::NodeAddress;
+use super::{DEPTH_MAX, Front, string};
+use crate::config;
+use crate::json_rpc::{NodeAddress, NodeAddressInvalid};
 use bytes::Bytes;
-use relay_tokio::{CallError, ErrorCode, NameInvalid, is_method, is_service};
+use relay_tokio::{CallError, ErrorCode, NameInvalid, Priority, is_method, is_service};
 use std::time::Duration;
 
 /// Longest time a caller may ask for.
@@ -26,7 +27,7 @@ pub struct Call {
 pub enum Target {
     /// A method of a service.
     Service {
-        /// The node that must run it; none leaves the choice to the relay.
+        /// The node that must run it, as `id` or `id@main`; none leaves the choice to the relay.
         node: Option<String>,
         /// The service.
         service: String,
@@ -46,6 +47,8 @@ pub struct CallOptions {
     pub is_idempotent: bool,
     /// The answer is to carry the path it took.
     pub is_traced: bool,
+    /// How much the call matters where there is no room for all.
+    pub priority: Priority,
 }
 
 impl CallOptions {
@@ -55,6 +58,18 @@ impl CallOptions {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let timeout = Duration::from_millis(text.parse().ok().filter(|_| is_number)?);
         (timeout > Duration::ZERO && timeout <= TIMEOUT_MAX).then_some(timeout)
+    }
+
+    /// Reads a time to wait with its unit, as in `5s` or `250ms`; at most [`TIMEOUT_MAX`].
+    #[must_use]
+    pub fn timeout_of(text: &str) -> Option<Duration> {
+        config::duration(text).filter(|time| (TIMEOUT_MIN..=TIMEOUT_MAX).contains(time))
+    }
+
+    /// Reads a priority.
+    #[must_use]
+    pub fn priority_of(text: &str) -> Option<Priority> {
+        Priority::ALL.into_iter().find(|priority| priority.name() == text)
     }
 }
 
@@ -96,11 +111,8 @@ impl Call {
         if !is_service(service) {
             return Err(front.bad_name(NameInvalid::Service));
         }
-        let node = parts.next();
-        if node.is_some_and(|node| !is_node_name(node)) {
-            return Err(front.bad_name(NameInvalid::Node));
-        }
-        of_service(node, service, method, params)
+        let node = parts.next().map(|node| front.node_of(node)).transpose()?;
+        of_service(node.as_deref(), service, method, params)
     }
 }
 
@@ -113,13 +125,20 @@ impl Front<'_> {
         self.error(ErrorCode::NameInvalid, name.to_string())
     }
 
+    fn node_of(&self, text: &str) -> Result<String, CallError> {
+        let address: Result<NodeAddress, NodeAddressInvalid> = text.parse();
+        let invalid =
+            |error: NodeAddressInvalid| self.error(ErrorCode::NameInvalid, error.to_string());
+        address.map(|address| address.target()).map_err(invalid)
+    }
+
     fn bad_params(&self, detail: &str) -> CallError {
         self.error(ErrorCode::BadParams, detail)
     }
 }
 
 /// `remote_call` with `{node_id?, server_name | service_name, method, args? | params?,
-/// timeout_ms? | timeout? (seconds), idempotent?, trace?}`.
+/// timeout_ms? | timeout? (seconds, or a text as in "5s"), priority?, idempotent?, trace?}`.
 fn remote_call(params: Bytes, front: &Front<'_>) -> Result<Call, CallError> {
     let mut arguments = Arguments::default();
     let mut scanner = Scanner::new(&params, DEPTH_MAX);
@@ -137,11 +156,7 @@ fn remote_call(params: Bytes, front: &Front<'_>) -> Result<Call, CallError> {
         Some(node) => {
             let text = string(node, &params);
             let text = text.ok_or_else(|| front.bad_params("'node_id' must be a string"))?;
-            let address: NodeAddress =
-                text.parse().map_err(|error: super::NodeAddressInvalid| {
-                    front.error(ErrorCode::NameInvalid, error.to_string())
-                })?;
-            Some(address.id.as_str().to_owned())
+            Some(front.node_of(&text)?)
         }
         None => None,
     };
@@ -177,6 +192,7 @@ struct Arguments {
     args: Option<Value>,
     timeout_ms: Option<Value>,
     timeout: Option<Value>,
+    priority: Option<Value>,
     idempotent: Option<Value>,
     trace: Option<Value>,
     fault: Option<&'static str>,
@@ -191,13 +207,14 @@ impl Arguments {
             Some("args" | "params") => &mut self.args,
             Some("timeout_ms") => &mut self.timeout_ms,
             Some("timeout") => &mut self.timeout,
+            Some("priority") => &mut self.priority,
             Some("idempotent") => &mut self.idempotent,
             Some("trace") => &mut self.trace,
             // A misspelt option must not be silently without effect.
             Some(_) | None => {
                 self.fault = Some(
                     "remote_call knows node_id, service_name, method, args, timeout, timeout_ms, \
-                     idempotent and trace",
+                     priority, idempotent and trace",
                 );
                 return;
             }
@@ -214,10 +231,16 @@ impl Arguments {
             let timeout = CallOptions::timeout_of_ms(raw(value));
             options.timeout = Some(timeout.ok_or_else(|| front.bad_params(TIMEOUT_MS_RULE))?);
         } else if let Some(value) = &self.timeout {
-            let seconds = raw(value).parse().ok().filter(|_| value.kind == Kind::Number);
-            let timeout = seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());
-            let timeout = timeout.filter(|t| *t >= TIMEOUT_MIN && *t <= TIMEOUT_MAX);
+            let timeout = match string(value, params) {
+                Some(text) => CallOptions::timeout_of(&text),
+                None => seconds(value.kind, raw(value)),
+            };
             options.timeout = Some(timeout.ok_or_else(|| front.bad_params(TIMEOUT_RULE))?);
+        }
+        if let Some(value) = &self.priority {
+            let priority = string(value, params);
+            let priority = priority.and_then(|text| CallOptions::priority_of(&text));
+            options.priority = priority.ok_or_else(|| front.bad_params(PRIORITY_RULE))?;
         }
         for (value, option) in
             [(&self.idempotent, &mut options.is_idempotent), (&self.trace, &mut options.is_traced)]
@@ -235,6 +258,14 @@ impl Arguments {
     }
 }
 
+fn seconds(kind: Kind, text: &str) -> Option<Duration> {
+    let seconds = text.parse().ok().filter(|_| kind == Kind::Number)?;
+    let timeout = Duration::try_from_secs_f64(seconds).ok();
+    timeout.filter(|time| (TIMEOUT_MIN..=TIMEOUT_MAX).contains(time))
+}
+
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const TIMEOUT_MS_RULE: &str = "'timeout_ms' is a whole number from 1 to 600000";
-const TIMEOUT_RULE: &str = "'timeout' is a number of seconds, at least 0.001 and at most 600";
+const TIMEOUT_RULE: &str =
+    "'timeout' is a number of seconds, at least 0.001 and at most 600, or a text as in \"5s\"";
+const PRIORITY_RULE: &str = "'priority' is \"low\", \"normal\" or \"high\"";

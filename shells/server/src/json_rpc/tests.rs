@@ -1,12 +1,17 @@
 use super::*;
-use relay_tokio::{Answer, Executed, RegistryView, Retry, ServiceView};
+use relay_tokio::{Answer, Executed, Priority, RegistryView, Retry, ServiceView, TraceHop};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 
 const FRONT: Front<'_> = Front {
     node: "here",
     service: None,
-    options: CallOptions { timeout: None, is_idempotent: false, is_traced: false },
+    options: CallOptions {
+        timeout: None,
+        is_idempotent: false,
+        is_traced: false,
+        priority: Priority::Normal,
+    },
 };
 
 fn parsed(body: impl AsRef<[u8]>) -> Parsed {
@@ -237,7 +242,7 @@ fn j09_params_pass_byte_for_byte() {
 fn j09_j10_results_are_spliced_or_refused() {
     let written = |answer| {
         let mut out = b"[".to_vec();
-        let code = write_answer(&mut out, b"\"x\"", &answer, "here");
+        let code = write_answer(&mut out, b"\"x\"", &answer, None, "here");
         (String::from_utf8(out).unwrap().split_off(1), code)
     };
     let exact = "{ \"a\" :1e400,\"a\":-0}";
@@ -308,14 +313,23 @@ fn c4_c5_c6_remote_call() {
     };
     let Entry::Call { call, .. } = remote(
         r#"{"node_id":"bob.home@relay-a.com","server_name":"shop","method":"get","args":[ 1e400 ],
-        "timeout_ms":1500,"trace":true,"idempotent":true}"#,
+        "timeout_ms":1500,"trace":true,"idempotent":true,"priority":"high"}"#,
     ) else {
         panic!("not a call")
     };
-    assert_eq!(call.target, service(Some("bob.home"), "shop", "get"));
+    assert_eq!(call.target, service(Some("bob.home@relay-a.com"), "shop", "get"));
     assert_eq!(call.params, "[ 1e400 ]");
     let timeout = Some(Duration::from_millis(1500));
-    assert_eq!(call.options, CallOptions { timeout, is_idempotent: true, is_traced: true });
+    let options =
+        CallOptions { timeout, is_idempotent: true, is_traced: true, priority: Priority::High };
+    assert_eq!(call.options, options);
+    let Entry::Call { call, .. } =
+        remote(r#"{"service_name":"a","method":"b","timeout":"5s","node_id":"a@127.0.0.1:1"}"#)
+    else {
+        panic!("not a call")
+    };
+    assert_eq!(call.options.timeout, Some(Duration::from_secs(5)));
+    assert_eq!(call.target, service(Some("a"), "a", "b"), "an address is no id to check");
     let Entry::Call { call, .. } =
         remote(r#"{"service_name":"blog","method":"get","params":{"a":1},"timeout":2.5}"#)
     else {
@@ -335,6 +349,9 @@ fn c4_c5_c6_remote_call() {
         (r#"{"service_name":"a","method":"c","args":1}"#, "BAD_PARAMS"),
         (r#"{"service_name":"a","method":"c","nodeid":"x"}"#, "BAD_PARAMS"),
         (r#"{"service_name":"a","method":"c","timeout":"1"}"#, "BAD_PARAMS"),
+        (r#"{"service_name":"a","method":"c","timeout":"11m"}"#, "BAD_PARAMS"),
+        (r#"{"service_name":"a","method":"c","priority":"urgent"}"#, "BAD_PARAMS"),
+        (r#"{"service_name":"a","method":"c","priority":1}"#, "BAD_PARAMS"),
         (r#"{"service_name":"a","method":"c","timeout":1e400}"#, "BAD_PARAMS"),
         (r#"{"service_name":"a","method":"c","timeout_ms":0}"#, "BAD_PARAMS"),
         (r#"{"service_name":"a","method":"c","timeout_ms":600001}"#, "BAD_PARAMS"),
@@ -379,6 +396,37 @@ fn rpc_discover_lists_methods_with_their_nodes() {
     assert_eq!(document["x-relay-services"], json!({"any": ["n1"], "blog": ["n1", "n2"]}));
 }
 
+#[test]
+fn j1_a_trace_stands_beside_what_the_service_said() {
+    let hop = |node: &str, micros| TraceHop {
+        node: node.into(),
+        took: Duration::from_micros(micros),
+        attempts: 1,
+    };
+    let hops = [hop("bob.home", 900), hop("relay-b", 2_050), hop("relay-a", 3_007)];
+    let written = |answer, hops: &[TraceHop]| {
+        let mut out = Vec::new();
+        let trace = Trace { node: "relay-a", hops, total: Duration::from_micros(3_100) };
+        write_answer(&mut out, b"1", &answer, Some(&trace), "relay-a");
+        String::from_utf8(out).unwrap()
+    };
+    let trace = r#"{"path":["relay-a","relay-b","bob.home"],"hops":[{"node":"relay-a","ms":3.007,"attempts":1},{"node":"relay-b","ms":2.050,"attempts":1},{"node":"bob.home","ms":0.900,"attempts":1}],"total_ms":3.100}"#;
+    for (member, answer) in [
+        ("result", Answer::Result(Bytes::from("{ \"a\" :1e400}"))),
+        ("error", Answer::ApplicationError(Bytes::from(r#"{"code":1, "message":"m"}"#))),
+    ] {
+        let (Answer::Result(exact) | Answer::ApplicationError(exact)) = answer.clone();
+        let exact = std::str::from_utf8(&exact).unwrap();
+        let expected = format!(r#"{{"jsonrpc":"2.0","{member}":{exact},"trace":{trace},"id":1}}"#);
+        assert_eq!(written(Ok(answer), &hops), expected);
+    }
+    let refused = CallError::new(ErrorCode::NoSuchService, "relay-a", "");
+    let response: Json = serde_json::from_str(&written(Err(refused), &[])).unwrap();
+    let expected = json!({"path": ["relay-a"], "hops": [], "total_ms": 3.1});
+    assert_eq!(response["error"]["data"]["trace"], expected);
+    assert!(response.get("trace").is_none());
+}
+
 /// A server for plain method names, as in section 7 of the specification.
 fn spec_server(body: &str) -> Option<Json> {
     let front = Front { service: Some("spec"), ..FRONT };
@@ -388,7 +436,7 @@ fn spec_server(body: &str) -> Option<Json> {
             Entry::Notification(_) | Entry::Ignored(_) => return None,
             Entry::Invalid { id, error } => write_error(&mut out, id.as_deref(), &error),
             Entry::Call { id, call } => {
-                write_answer(&mut out, &id, &spec_method(&call), "here");
+                write_answer(&mut out, &id, &spec_method(&call), None, "here");
             }
         }
         let mut response: Json = serde_json::from_slice(&out).unwrap();

@@ -41,22 +41,30 @@ async fn a_home_gives_up_calls_after_the_grace() {
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
 }
 
-/// "SIGTERM: calls in flight finish".
+/// "SIGTERM: calls in flight finish": a Main says at once that it is not ready, and serves on while
+/// anybody is still linked; then it closes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_main_finishes_its_calls() {
-    let world = World::start(&["--shutdown-grace", "60s"], &[]).await;
+async fn a_main_serves_on_until_everyone_has_left() {
+    let world = World::start(&["--shutdown-grace", "120s"], &["--shutdown-grace", "60s"]).await;
     let waiting = world.hold(3).await;
     let mut idle = world.main.connect().await;
     world.main.process.signal("TERM");
-    world.main.process.lines_until("stopping");
-    assert!(idle.is_closed_within(SOON).await, "nobody waits for a caller that asks nothing");
+    world.main.process.lines_until("serving on until everyone has moved");
+    let mut client = world.main.connect().await;
+    client.send("GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(client.response().await.unwrap().status, 503);
+    assert_eq!(world.main.rpc(&call("up.echo", "1", "[1]")).await.body, answer("1", "[1]"));
+    // The Home leaves too, once its calls are done.
+    world.home.signal("TERM");
+    world.home.lines_until("stopping");
     world.upstream.release();
     for call in waiting {
         assert_eq!(call.await.unwrap().body, answer("1", "[]"));
     }
+    assert_eq!(stopped(world.home), Some(0));
+    world.main.process.lines_until("everyone has left");
+    assert!(idle.is_closed_within(SOON).await, "nobody waits for a caller that asks nothing");
     assert_eq!(stopped(world.main.process), Some(0));
-    // The Home outlives its Main and waits for it.
-    world.home.lines_until("dialling again");
 }
 
 /// "SIGTERM: calls in flight […] are answered", when they outlive the grace.
@@ -73,6 +81,8 @@ async fn a_main_answers_for_calls_after_the_grace() {
     assert_eq!(stopped(world.main.process), Some(0));
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     world.upstream.until_gone(3).await;
+    // The Home outlives its Main and waits for it.
+    world.home.lines_until("dialling again");
 }
 
 fn stopped(process: Process) -> Option<i32> {

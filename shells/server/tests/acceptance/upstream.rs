@@ -88,10 +88,16 @@ struct Request<'a> {
 
 async fn serve(mut stream: TcpStream, state: &State) {
     let mut read = Vec::new();
-    while let Some(body) = next_body(&mut stream, &mut read).await {
+    while let Some((head, body)) = next_request(&mut stream, &mut read).await {
         let Request { method, params, id } = serde_json::from_slice(&body).unwrap();
         let params = params.map_or("[]", RawValue::get);
         let body = match method.as_str() {
+            "trace_context" => {
+                let names = ["traceparent: ", "tracestate: "];
+                let lines = head.lines().filter(|line| names.iter().any(|n| line.starts_with(n)));
+                let lines = serde_json::Value::from(lines.collect::<Vec<_>>());
+                crate::world::answer(&id.to_string(), &lines.to_string())
+            }
             "echo" => crate::world::answer(&id.to_string(), params),
             "hold" if hold(&mut stream, state).await => {
                 crate::world::answer(&id.to_string(), params)
@@ -120,7 +126,7 @@ async fn serve(mut stream: TcpStream, state: &State) {
     }
 }
 
-async fn next_body(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Vec<u8>> {
+async fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
     loop {
         let end = read.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
         if let Some(end) = end {
@@ -130,7 +136,7 @@ async fn next_body(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Vec<u8>
             if read.len() >= end + length {
                 let body = read[end..end + length].to_vec();
                 read.drain(..end + length);
-                return Some(body);
+                return Some((head, body));
             }
         }
         if stream.read_buf(read).await.unwrap_or(0) == 0 {

@@ -78,6 +78,17 @@ impl Main {
         client.response().await.expect("closed without an answer")
     }
 
+    /// One call with headers, as JSON.
+    pub(crate) async fn rpc_with(&self, headers: &str, body: &str) -> Value {
+        let mut client = self.connect().await;
+        client.send(post("/rpc", headers, body)).await;
+        client.response().await.expect("closed without an answer").json()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
     /// The same beside the test.
     pub(crate) fn spawn_rpc(&self, body: &str) -> JoinHandle<Response> {
         let (address, request) = (self.address, post("/rpc", "", body));
@@ -140,6 +151,28 @@ impl Process {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+/// A settings file that is gone with the test.
+pub(crate) struct Settings(std::path::PathBuf);
+
+impl Settings {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        let name = format!("relay-acceptance-{name}-{}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).expect("written");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().expect("ASCII")
+    }
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
     }
 }
 

@@ -34,11 +34,41 @@ async fn c1_results_errors_and_statuses() {
     }
     let named = server.rpc(&call("main-a.demo.echo", "1", "[5]")).await;
     assert_eq!(named.json()["result"], json!([5]));
-    let remote =
-        r#"{"node_id":"main-a@127.0.0.1","server_name":"demo","method":"echo","args":[6]}"#;
-    assert_eq!(server.rpc(&call("remote_call", "1", remote)).await.json()["result"], json!([6]));
+    let remote = |node: &str| {
+        let target = r#""server_name":"demo","method":"echo","args":[6]"#;
+        call("remote_call", "1", &format!(r#"{{"node_id":"{node}",{target}}}"#))
+    };
+    // An address says where the Main is, an id which one it has to be.
+    for node in ["main-a@127.0.0.1:8080", "main-a@main-a"] {
+        assert_eq!(server.rpc(&remote(node)).await.json()["result"], json!([6]), "{node}");
+    }
+    let elsewhere = server.rpc(&remote("main-a@main-b")).await.json();
+    assert_eq!(elsewhere["error"]["message"], "Service not found", "{elsewhere}");
     let found = server.rpc(r#"{"jsonrpc":"2.0","method":"rpc.discover","id":1}"#).await.json();
     assert_eq!(found["result"]["x-relay-services"], json!({"demo": ["main-a"]}));
+}
+
+#[tokio::test]
+async fn j1_a_traced_answer_tells_its_way() {
+    let server = Server::start().await;
+    let traced = |body: &str| post("/rpc", "Relay-Trace: 1\r\n", body);
+    let response = server.request(&traced(&call("demo.echo", "1", "[ 1e400 ]"))).await;
+    let start = r#"{"jsonrpc":"2.0","result":[ 1e400 ],"trace":{"path":["main-a"],"hops":["#;
+    assert!(response.body.starts_with(start), "{response:?}");
+    let failed = server.request(&traced(&call("demo.nope", "1", "[]"))).await.json();
+    assert_eq!(failed["error"]["data"]["trace"]["path"], json!(["main-a"]), "{failed}");
+    assert_eq!(failed["error"]["data"]["trace"]["hops"][0]["attempts"], 1, "{failed}");
+    let own = server.request(&traced(&call("demo.fail", "1", "[]"))).await;
+    let start =
+        format!(r#"{{"jsonrpc":"2.0","error":{APPLICATION_ERROR},"trace":{{"path":["main-a"]"#);
+    assert!(own.body.starts_with(&start), "{own:?}");
+    let remote = r#"{"service_name":"demo","method":"echo","trace":true,"priority":"low"}"#;
+    let by_member = server.rpc(&call("remote_call", "1", remote)).await.json();
+    assert_eq!(by_member["trace"]["path"], json!(["main-a"]), "{by_member}");
+    let plain = server.rpc(&call("demo.echo", "1", "[]")).await;
+    assert_eq!(plain.body, r#"{"jsonrpc":"2.0","result":[],"id":1}"#);
+    let refused = post("/rpc", "Relay-Priority: urgent\r\n", &call("demo.echo", "1", "[]"));
+    assert_eq!(server.request(&refused).await.status, 400);
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use super::targets::{Attempt, LOST_AFTER};
 use crate::cli::Failure;
 use crate::commands::call::{reach, start};
 use futures_util::future::join_all;
-use relay_tokio::{Answer as Told, Endpoint, Node, NodeConfig, Role};
+use relay_tokio::{Answer as Told, Endpoint, Node};
+use std::slice;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -20,9 +21,7 @@ pub(super) struct Links {
 impl Links {
     /// Begins to dial. What is not reached now is dialled again and again.
     pub(super) fn start(endpoint: &Endpoint, plan: &Plan) -> Result<Self, Failure> {
-        let mut settings = NodeConfig::new(Role::Caller);
-        settings.cluster.clone_from(&plan.cluster);
-        settings.token.clone_from(&plan.token);
+        let mut settings = plan.settings.clone();
         settings.upstreams = vec![endpoint.clone()];
         let nodes = (0..plan.links).map(|_| start(settings.clone())).collect::<Result<_, _>>()?;
         Ok(Self { endpoint: endpoint.clone(), nodes })
@@ -30,7 +29,8 @@ impl Links {
 
     /// Waits for all of them.
     pub(super) async fn reach(&self, timeout: Duration) -> Result<(), Failure> {
-        let reached = self.nodes.iter().map(|node| reach(node, &self.endpoint, timeout));
+        let mains = slice::from_ref(&self.endpoint);
+        let reached = self.nodes.iter().map(|node| reach(node, mains, timeout));
         join_all(reached).await.into_iter().collect()
     }
 

@@ -3,11 +3,11 @@
 use super::load::Pace;
 use super::question::Question;
 use crate::cli::{BenchArgs, Failure};
-use crate::commands::call::{params, request_of};
+use crate::commands::call::{params, request_of, settings_of};
 use crate::commands::timeout_of;
 use crate::config;
 use hyper::Uri;
-use relay_tokio::Endpoint;
+use relay_tokio::{Endpoint, NodeConfig};
 use std::fmt;
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub(super) struct Plan {
     pub(super) fails_over: bool,
     pub(super) allows_errors: bool,
     pub(super) is_json: bool,
-    pub(super) cluster: String,
-    pub(super) token: Option<String>,
+    /// Of each node that calls, without the Main to dial.
+    pub(super) settings: NodeConfig,
 }
 
 /// What is wanted.
@@ -52,8 +52,8 @@ impl Plan {
     /// # Errors
     /// [`Failure`] names the option that cannot be used.
     pub(super) fn of(args: &BenchArgs) -> Result<Self, Failure> {
-        let mut request = request_of(&args.target, None)?;
-        request.idempotent = args.idempotent;
+        let mut request = request_of(&args.caller.target, None)?;
+        request.idempotent = args.caller.idempotent;
         let timeout = timeout_of(&args.timeout)?;
         let urls =
             args.connect.iter().map(|text| Url::parse(text)).collect::<Result<Vec<_>, _>>()?;
@@ -66,8 +66,8 @@ impl Plan {
             Aim::Measure(Pace::Closed { .. }) => 50,
             Aim::Measure(Pace::Open { .. }) | Aim::Find { .. } => 1_024,
         };
-        let token = args.token_file.as_deref().map(config::read_token).transpose()?;
-        let params = params::read(&args.params)?;
+        let settings = settings_of(&args.caller)?;
+        let params = params::read(&args.caller.params)?;
         let question = if args.unique {
             Question::unique(request, &params, random()?)?
         } else {
@@ -83,8 +83,7 @@ impl Plan {
             fails_over: !args.no_failover,
             allows_errors: args.allow_errors,
             is_json: args.json,
-            cluster: args.cluster.clone(),
-            token,
+            settings,
         })
     }
 }

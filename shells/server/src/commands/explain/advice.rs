@@ -95,7 +95,8 @@ const ADVICE: &[(ErrorCode, &str, &str)] = &[
     (ErrorCode::HopLimit,
         "the way to the service crosses more relays than a call may, or services call each \
          other in a circle",
-        "call a Main that is nearer to the service, or link the Mains directly"),
+        "call a Main that is nearer to the service, link the Mains directly, or run all of them \
+         with --mode p2p; relay trace shows the way of a call"),
     (ErrorCode::Loop,
         "Mains point at each other for a service that none of them has any more",
         "try again after some seconds, when they agree; relay services on each shows the way it \

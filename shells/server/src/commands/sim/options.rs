@@ -3,7 +3,7 @@
 use crate::cli::{Failure, SimArgs};
 use figment::error::{Actual, Kind};
 use figment::providers::{Format, Toml};
-use relay_sim::{Faults, Plan, Schedule, Span};
+use relay_sim::{Faults, Federation, Plan, Schedule, Span};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -87,6 +87,9 @@ fn plan_of(args: &SimArgs) -> Result<Plan, Failure> {
     plan.seed = args.seed.unwrap_or(plan.seed);
     let topology = &mut plan.topology;
     topology.mains = args.mains.unwrap_or(topology.mains);
+    if args.file.is_none() && topology.mains > 1 {
+        topology.federation = Federation::Mesh;
+    }
     topology.homes = args.homes.unwrap_or(topology.homes);
     topology.callers = args.callers.unwrap_or(topology.callers);
     if let Some(minutes) = args.minutes {
@@ -112,6 +115,10 @@ fn with_share(faults: &Faults, share: f64) -> Faults {
     let mut faults = Faults { share, ..faults.clone() };
     let Faults { crash, pause, reset, half_open, clog, partition, .. } = &mut faults;
     for rate in [crash, pause, reset, half_open, clog, partition] {
+        *rate = 0.0;
+    }
+    let Faults { sever, peer_reset, peer_half_open, .. } = &mut faults;
+    for rate in [sever, peer_reset, peer_half_open] {
         *rate = 0.0;
     }
     faults

@@ -10,7 +10,9 @@ pub(super) fn layer(args: &RunArgs) -> Result<Layer, Failure> {
     for (parts, value, written) in [
         (["node", "id"], &args.node_id, "--node-id"),
         (["node", "type"], &args.node_type, "--node-type"),
-        (["node", "connect"], &args.connect, "--connect"),
+        (["node", "mode"], &args.mode, "--mode"),
+        (["node", "zone"], &args.zone, "--zone"),
+        (["balancing", "balance"], &args.balance, "--balance"),
         (["node", "cluster"], &args.cluster, "--cluster"),
         (["node", "token_file"], &args.token_file, "--token-file"),
         (["node", "key_file"], &args.key_file, "--key-file"),
@@ -36,6 +38,10 @@ pub(super) fn layer(args: &RunArgs) -> Result<Layer, Failure> {
         }
     }
     set_listen(&mut layer, args)?;
+    if !args.connect.is_empty() {
+        let mains = list(args.connect.iter().map(String::as_str));
+        layer.set(&["node", "connect"], mains, "--connect");
+    }
     set_peers(&mut layer, args);
     set_dns_servers(&mut layer, args);
     set_cors(&mut layer, args);
