@@ -102,7 +102,8 @@ async fn r25_a_stream_beyond_its_credit(kind: Kind) {
     let Said::Failed(error) = said else { panic!("{said:?}") };
     assert_eq!((id, error.code), (call.0, ErrorCode::BadResponse), "{error}");
     pair.end();
-    (world.down().await, world.down().await);
+    world.down().await;
+    world.down().await;
     world.still_serves().await;
 }
 
@@ -128,7 +129,8 @@ async fn r26_chunks_out_of_their_turn(kind: Kind) {
         pair.must_end(call, ErrorCode::BadResponse, what).await;
     }
     pair.end();
-    (world.down().await, world.down().await);
+    world.down().await;
+    world.down().await;
     world.still_serves().await;
 }
 
@@ -235,7 +237,8 @@ async fn r29_credit_without_measure(kind: Kind) {
     pair.home.send_frame(FrameKind::Credit, call.1, &too_much).await;
     pair.must_end(call, ErrorCode::BadResponse, "a handler grants too much").await;
     pair.end();
-    (world.down().await, world.down().await);
+    world.down().await;
+    world.down().await;
     world.still_serves().await;
 }
 

@@ -320,12 +320,9 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let over = self.near(plan.target.link);
-        match self
-            .check_passage(from, over, &frame, plan)
-            .and_then(|()| self.pave(&mut frame, plan))
-        {
-            Ok(()) => {}
-            Err(error) => return self.refuse_request(from, &frame, &error, now, out),
+        let passes = self.check_passage(from, over, &frame, plan);
+        if let Err(error) = passes.and_then(|()| self.pave(&mut frame, plan)) {
+            return self.refuse_request(from, &frame, &error, now, out);
         }
         let label = frame.id();
         let Some(onward) = self.enter(from, label, over, plan, now, out) else {

@@ -1,5 +1,7 @@
 //! Streams from a service to a caller through a Main, and back.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail by panicking, too")]
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use relay_tokio::{
