@@ -34,7 +34,7 @@ fn check_entry(entry: &Entry) {
         Entry::Call { id, call } => {
             check_call(call);
             let result = Ok(Answer::Result(call.params.clone()));
-            assert_eq!(write_answer(&mut out, id, &result, NODE), None, "params as a result");
+            assert_eq!(write_answer(&mut out, id, &result, None, NODE), None, "params as a result");
             Some(id)
         }
         Entry::Invalid { id, error } => {

@@ -44,8 +44,8 @@ pub(crate) struct Record {
     pub(crate) failure: Option<ErrorCode>,
     /// The host to which a Main sent the call last.
     pub(crate) server: Option<u16>,
-    /// The Mains that this attempt crossed, the first one first.
-    pub(crate) crossed: Vec<u16>,
+    /// The Mains that each attempt crossed, the first one first.
+    pub(crate) ways: Vec<Vec<u16>>,
     /// Made or served by a host that breaks the protocol: what it is told is its own affair.
     pub(crate) hostile: bool,
     /// Chunks of its stream that reached the caller, what they cost, and what was granted for them.
@@ -86,7 +86,7 @@ impl Checker {
             state: State::Open,
             failure: None,
             server: None,
-            crossed: Vec::new(),
+            ways: Vec::new(),
             hostile,
             chunks: 0,
             spent: 0,

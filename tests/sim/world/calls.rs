@@ -159,19 +159,23 @@ impl World {
         let name = |host: usize| self.hosts.get(host).map(|host| host.name.to_string());
         let nodes: Vec<&str> = trace.iter().rev().map(|hop| hop.node.as_str()).collect();
         let server = record.server.and_then(|server| name(usize::from(server)));
-        let ends = nodes.first().copied() == name(at).as_deref()
-            && (server.is_none() || nodes.last().copied() == server.as_deref());
-        let mains: Vec<String> =
-            record.crossed.iter().filter_map(|main| name(usize::from(*main))).collect();
+        // An attempt whose link was given up may run on, and then it is not the one that answers.
+        let is_last = server.is_none() || nodes.last().copied() == server.as_deref();
+        let ends =
+            nodes.first().copied() == name(at).as_deref() && (is_last || record.ways.len() > 1);
+        let names = |way: &[u16]| way.iter().filter_map(|main| name(usize::from(*main))).collect();
+        let ways: Vec<Vec<String>> = record.ways.iter().map(|way| names(way)).collect();
         let between = nodes.len() >= 2 && {
             let way = &nodes[1..nodes.len() - 1];
-            mains.is_empty() || way.iter().copied().eq(mains.iter().map(String::as_str))
+            // After another Main had failed, the first one may have found one of its own.
+            let is_own = ways.iter().any(|seen| way == &seen[..1]);
+            ways.is_empty() || is_own || ways.iter().any(|seen| way == seen)
         };
         let falls = trace.windows(2).all(|hops| hops[0].took <= hops[1].took + TRACE_SLACK);
         self.tally.mark("a call told the way it took");
         let calm = self.plan.faults.drift_ppm == 0;
         if !ends || (nodes.len() > 2 && !between) || (calm && !falls) {
-            let text = format!("it says it went over {nodes:?}, seen were {mains:?} to {server:?}");
+            let text = format!("it says it went over {nodes:?}, seen were {ways:?} to {server:?}");
             self.checker.blame("J1", Some(uid), &text);
         }
     }

@@ -53,10 +53,6 @@ impl World {
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
         if let Some(uid) = uid {
             let record = &mut self.checker.calls[uid as usize];
-            // Sent elsewhere after another Main had failed: it is on no way across Mains any more.
-            if !to_main && record.crossed.last().is_some_and(|last| usize::from(*last) != at) {
-                record.crossed.clear();
-            }
             record.server = Some(server as u16);
             record.hostile |= hostile;
         }
@@ -70,21 +66,23 @@ impl World {
         if record.hostile {
             return;
         }
-        let crossed = &mut record.crossed;
-        // The first Main sends it again where it failed before.
-        if crossed.first().is_none_or(|first| *first == from) {
-            *crossed = vec![from];
+        // The first Main sends it again where it failed before; the attempt before may still be on
+        // its way, when the link over which it went was given up.
+        let ways = &mut record.ways;
+        if ways.first().is_none_or(|way| way.first() == Some(&from)) {
+            ways.push(vec![from]);
         }
-        let goes_on = crossed.last() == Some(&from);
-        let again = crossed.contains(&to);
-        crossed.push(to);
-        let (count, way) = (crossed.len() - 1, format!("{crossed:?}"));
+        let goes_on = |way: &&mut Vec<u16>| way.last() == Some(&from);
+        let once = |way: &&mut Vec<u16>| goes_on(way) && !way.contains(&to);
+        let is_once = ways.iter_mut().rev().any(|way| once(&way));
+        let on = if is_once { ways.iter_mut().rev().find(once) } else { ways.last_mut() };
+        let way = on.map(|way| (way.push(to), way.clone()).1).unwrap_or_default();
         self.tally.mark("a call crossed two Mains");
-        if count > most {
-            self.checker.blame("S7", Some(uid), &format!("it crossed the Mains {way}"));
+        if way.len() > most + 1 {
+            self.checker.blame("S7", Some(uid), &format!("it crossed the Mains {way:?}"));
         }
-        if again || !goes_on {
-            self.checker.blame("S8", Some(uid), &format!("it went the way {way}"));
+        if !is_once {
+            self.checker.blame("S8", Some(uid), &format!("it went the way {way:?}"));
         }
     }
 
