@@ -170,7 +170,7 @@ fn hostile_callers() -> Vec<World> {
         (
             "speaks_of_what_is_not_built",
             vec![
-                inject(CALLER, &[whole(STREAM, GENERATION_1, 0, &[])]),
+                inject(CALLER, &[whole(STREAM, GENERATION_1, 0, &[0, 0, 1])]),
                 inject(OTHER_CALLER, &[whole(PUBLISH, GENERATION_1, 3, &[])]),
                 inject(HOME, &[whole(PING, 0, 0, &[]), whole(EXTENSION, 7, 0, &[])]),
             ],
