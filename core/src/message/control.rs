@@ -27,7 +27,7 @@ pub enum ControlMessage<'a> {
     Refused {
         /// The service.
         service: &'a str,
-        /// [`ErrorCode`] as a number.
+        /// [`ErrorCode`](super::ErrorCode) as a number.
         code: u16,
         /// One sentence for a person.
         message: &'a str,

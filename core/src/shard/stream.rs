@@ -30,7 +30,7 @@ pub enum StreamError {
     NotStreaming,
     /// The other end has not granted enough; a [`Delivery::Credit`] tells when it does.
     NoCredit {
-        /// What may be sent now. See [`chunk_cost`].
+        /// What may be sent now. See [`chunk_cost`](crate::message::chunk_cost).
         allowed: u32,
     },
     /// The link has too much to write at the moment; try again a little later.
@@ -136,7 +136,7 @@ impl Shard {
     }
 
     /// Lets the other end of a call send `bytes` more of its stream. What each chunk uses of them
-    /// is [`chunk_cost`].
+    /// is [`chunk_cost`](crate::message::chunk_cost).
     ///
     /// # Errors
     /// [`StreamError`]; nothing was granted then.
