@@ -55,9 +55,7 @@ impl OutCall {
 
     /// Whether the stream towards the caller has not come to its end: a part of it may be missing.
     pub(crate) const fn is_unfinished(&self) -> bool {
-        self.options & OPTION_STREAM != 0
-            && !self.flow(Towards::Caller).is_ended()
-            && !cfg!(mutant = "stream_cut_short")
+        self.options & OPTION_STREAM != 0 && !self.flow(Towards::Caller).is_ended()
     }
 
     pub(crate) const fn flow_mut(&mut self, to: Towards) -> &mut Flow {

@@ -214,11 +214,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         about: "a chunk with a wrong checksum is handed to the application",
         oracles: &["S2", "S22"],
     },
-    Mutant {
-        name: "stream_cut_short",
-        about: "a result is taken before the last chunk of its stream",
-        oracles: &["S22"],
-    },
 ];
 
 /// The planted bug of that name.
