@@ -3,7 +3,8 @@
 //!
 //! `cargo run --release -p relay-sim --example hunt -- --first-seed 1 --seconds 60`
 //!
-//! With `--federation` each world has three Mains and six Homes; `--seeds N` ends after N of them.
+//! With `--federation` each world has three Mains and six Homes, with `--mixed` that of every even
+//! seed; `--seeds N` ends after N of them.
 
 use relay_sim::{Plan, hunt};
 use std::process::ExitCode;
@@ -22,8 +23,10 @@ fn main() -> ExitCode {
     let jobs = value("--jobs").map_or(2, |jobs| jobs as usize);
     let (start, tried) = (Instant::now(), AtomicU64::new(0));
     let go_on = |seed: u64| start.elapsed() < limit && seed - first < count;
-    let is_federation = arguments.iter().any(|argument| argument == "--federation");
-    let plan = if is_federation { Plan::federation } else { Plan::swarm };
+    let is_given = |name: &str| arguments.iter().any(|argument| argument == name);
+    let (all, even) = (is_given("--federation"), is_given("--mixed"));
+    let is_federation = |seed: u64| all || (even && seed.is_multiple_of(2));
+    let plan = |seed| if is_federation(seed) { Plan::federation(seed) } else { Plan::swarm(seed) };
     let (calls, slowest) = (AtomicU64::new(0), AtomicU64::new(0));
     let found = hunt(first, jobs, plan, go_on, |report| {
         tried.fetch_add(1, Ordering::Relaxed);

@@ -40,7 +40,8 @@ pub(crate) fn run(
     let errors =
         File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
     let mut child = Command::new(program)
-        .args(["--first-seed", &first_seed.to_string(), "--seconds", &seconds.to_string()])
+        .args(["--mixed", "--first-seed", &first_seed.to_string()])
+        .args(["--seconds", &seconds.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(errors)
