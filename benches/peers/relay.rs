@@ -7,7 +7,9 @@ use crate::process::{self, Address};
 use async_tungstenite::tungstenite::handshake::machine::TryParse;
 use async_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
 use bytes::{Bytes, BytesMut};
-use relay_tokio::{Answer, CallRequest, Endpoint, Home, Node, NodeConfig, Role, service_fn};
+use relay_tokio::{
+    Answer, CallRequest, Endpoint, Home, Node, NodeConfig, Role, WebSocket, service_fn,
+};
 use std::future::Future;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,7 +26,7 @@ pub(crate) async fn serve() -> Result<(), Failure> {
         let main = main.clone();
         tokio::spawn(async move {
             match timeout(LINK_TIMEOUT, upgrade(socket)).await {
-                Ok(Ok((socket, read))) => main.accept_websocket(socket, read),
+                Ok(Ok((socket, read))) => main.accept(WebSocket::accept(socket, read).await),
                 Ok(Err(failure)) => eprintln!("relay: {failure}"),
                 Err(_) => eprintln!("relay: a connection did not ask for the upgrade in time"),
             }

@@ -9,7 +9,7 @@ use ed25519_dalek::SigningKey;
 use relay_core::frame::Kind as FrameKind;
 use relay_tokio::{
     Answer, CallError, CallRequest, Client, CloseReason, ErrorCode, Event, EventStream, Home,
-    Limits, Node, NodeConfig, Role, ServiceError, service_fn,
+    Limits, Node, NodeConfig, Role, ServiceError, Tcp, WebSocket, service_fn,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -185,7 +185,7 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 async fn accept(listener: TcpListener, kind: Kind, main: Node) {
     while let Ok((socket, _)) = listener.accept().await {
         match kind {
-            Kind::Tcp => main.accept_tcp(socket),
+            Kind::Tcp => main.accept(Tcp::new(socket)),
             Kind::Ws => drop(tokio::spawn(accept_websocket(socket, main.clone()))),
         }
     }
@@ -193,7 +193,7 @@ async fn accept(listener: TcpListener, kind: Kind, main: Node) {
 
 async fn accept_websocket(mut socket: TcpStream, main: Node) {
     if let Some(read) = upgrade(&mut socket).await {
-        main.accept_websocket(socket, read);
+        main.accept(WebSocket::accept(socket, read).await);
     }
 }
 

@@ -56,10 +56,10 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "wasm",
-        about: "the core for the browser",
+        about: "core and driver for the browser",
         needs: &[Tool::WasmTarget],
         commands: &[Invocation::new(
-            "cargo build -p relay-core --target wasm32-unknown-unknown --locked",
+            "cargo build -p relay-core -p relay-driver --target wasm32-unknown-unknown --locked",
         )],
     },
     Step {

@@ -5,7 +5,8 @@ use crate::census::{self, Census};
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
 use crate::links::{LinkTable, WriteOrder};
-use crate::service::{BoxFuture, Service};
+use crate::runtime::Runtime;
+use crate::service::Service;
 use crate::stream::Streams;
 use crate::view::{self, RegistryView};
 use bytes::{Bytes, BytesMut};
@@ -16,19 +17,17 @@ use relay_core::{
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 mod calls;
 mod streams;
 
-/// Runs a future to its end on the runtime of the shell.
-pub type Spawner = Box<dyn Fn(BoxFuture<()>) + Send + Sync>;
-
 /// One node and everything a shell needs to drive it.
 pub struct Engine {
     id: NodeId,
-    origin: std::time::Instant,
-    spawner: Spawner,
+    runtime: Arc<dyn Runtime>,
+    /// What the clock of the runtime said when the node was new.
+    origin: Duration,
     inner: Mutex<Inner>,
 }
 
@@ -77,7 +76,7 @@ struct Effects {
 impl Engine {
     /// Takes over `node`. `address` is what the node calls itself in its registry.
     #[must_use]
-    pub fn new(node: Node, address: String, spawner: Spawner) -> Arc<Self> {
+    pub fn new(node: Node, address: String, runtime: Arc<dyn Runtime>) -> Arc<Self> {
         let inner = Inner {
             node,
             out: Outbox::with_capacity(OUTPUTS_USUAL),
@@ -95,8 +94,8 @@ impl Engine {
             draining: false,
         };
         let id = inner.node.id().clone();
-        let origin = std::time::Instant::now();
-        Arc::new(Self { id, origin, spawner, inner: Mutex::new(inner) })
+        let origin = runtime.now();
+        Arc::new(Self { id, runtime, origin, inner: Mutex::new(inner) })
     }
 
     /// The id of the node.
@@ -110,8 +109,7 @@ impl Engine {
     /// [`LinkLimitReached`]: close the connection.
     pub fn open_link(self: &Arc<Self>, side: Side) -> Result<LinkId, LinkLimitReached> {
         self.run(|inner, now| {
-            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            inner.node.set_wall_clock(unix.as_secs(), now);
+            inner.node.set_wall_clock(self.runtime.unix_time().as_secs(), now);
             let link = inner.node.open_link(side, now, &mut inner.out)?;
             inner.links.insert(link);
             Ok(link)
@@ -339,7 +337,7 @@ impl Engine {
     }
 
     pub(crate) fn now(&self) -> Instant {
-        Instant::ZERO.after(self.origin.elapsed())
+        Instant::ZERO.after(self.runtime.now().saturating_sub(self.origin))
     }
 
     /// Runs one batch under the lock, then its effects without it.

@@ -1,26 +1,39 @@
 //! The runtime-free half of every shell.
 //!
 //! An [`Engine`] holds one node of `relay-core` and turns its outbox into effects: bytes in write
-//! queues, wakers to wake, handlers to run, answers to hand over. A shell adds what only a runtime
-//! can: sockets, sleeping and spawning. Every method takes the lock once, for a whole batch.
+//! queues, wakers to wake, handlers to run, answers to hand over. Every method takes the lock once,
+//! for a whole batch. [`Node`], [`Home`] and [`Client`] are what applications hold. A shell adds
+//! what only a runtime can: an implementation of [`Runtime`] (clocks, chance, tasks) and one of
+//! [`Transport`] for each kind of connection.
 
 mod call;
 mod census;
+mod client;
 mod endpoint;
 mod engine;
 mod events;
 mod handlers;
+mod home;
 mod links;
+mod node;
+mod runtime;
 mod service;
 mod stream;
+mod tasks;
+mod transport;
 mod view;
 
 pub use call::{Answered, CallFuture, CallRequest};
 pub use census::{Census, LinkCensus};
+pub use client::{CallFailure, Client};
 pub use endpoint::{Endpoint, EndpointError};
-pub use engine::{Engine, Spawner, TimerChange};
+pub use engine::{Engine, TimerChange};
 pub use events::EventStream;
+pub use home::{ConnectError, Home, HomeBuilder, JsonError};
 pub use links::WriteOrder;
+pub use node::{Answer, Node, NodeConfig, StartError};
+pub use runtime::Runtime;
 pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};
 pub use stream::{CallStream, STREAM_WINDOW};
+pub use transport::Transport;
 pub use view::{BreakerView, PeerStatus, PeerView, RegistryView, Scope, ServiceView};

@@ -46,17 +46,10 @@
 //! # drop(home); Ok(()) }
 //! ```
 
-mod client;
-mod dial;
-mod home;
-mod link;
-mod node;
+mod runtime;
 mod tcp;
 mod websocket;
 
-pub use client::{CallFailure, Client};
-pub use home::{ConnectError, Home, HomeBuilder, JsonError};
-pub use node::{Answer, Node, NodeConfig, StartError};
 pub use relay_core::DialId;
 pub use relay_core::{
     Balance, Balancing, BreakerState, CallError, CloseReason, ErrorCode, Event, Executed, Limits,
@@ -64,7 +57,20 @@ pub use relay_core::{
     StreamError, TraceHop, is_method, is_node_id, is_service, is_target,
 };
 pub use relay_driver::{
-    BoxFuture, BreakerView, CallRequest, CallStream, Census, Endpoint, EndpointError, EventStream,
-    LinkCensus, PeerStatus, PeerView, RegistryView, STREAM_WINDOW, Scope, Service, ServiceError,
-    ServiceRequest, ServiceResult, ServiceView, service_fn,
+    Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,
+    Endpoint, EndpointError, EventStream, JsonError, LinkCensus, NodeConfig, PeerStatus, PeerView,
+    RegistryView, Runtime, STREAM_WINDOW, Scope, Service, ServiceError, ServiceRequest,
+    ServiceResult, ServiceView, StartError, Transport, service_fn,
 };
+pub use runtime::Tokio;
+pub use tcp::Tcp;
+pub use websocket::WebSocket;
+
+/// A handle on a running node: a Main, a Home or a caller.
+pub type Node = relay_driver::Node<Tokio>;
+/// A Home relay: it dials a Main and offers services there.
+pub type Home = relay_driver::Home<Tokio>;
+/// A Home that is being set up.
+pub type HomeBuilder = relay_driver::HomeBuilder<Tokio>;
+/// A caller with a link to a Main.
+pub type Client = relay_driver::Client<Tokio>;

@@ -1,8 +1,9 @@
 //! Frames over plain TCP, written together where there are several.
 
-use crate::link::Transport;
+use crate::runtime::prepare;
 use bytes::{Buf, Bytes};
 use relay_core::CloseReason;
+use relay_driver::Transport;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -12,10 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A TCP connection.
-pub(crate) struct Tcp(TcpStream);
+pub struct Tcp(TcpStream);
 
 impl Tcp {
-    pub(crate) const fn new(socket: TcpStream) -> Self {
+    /// A connection that carries bare frames, whoever made it.
+    pub fn new(socket: TcpStream) -> Self {
+        prepare(&socket);
         Self(socket)
     }
 }

@@ -1,7 +1,7 @@
 //! Frames over a WebSocket. Message boundaries mean nothing: small frames share a message, large
 //! ones are split, so neither side ever needs a large message buffer.
 
-use crate::link::Transport;
+use crate::runtime::prepare;
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -10,6 +10,7 @@ use async_tungstenite::tungstenite::{Error, Message};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, Stream};
 use relay_core::{CloseReason, ErrorCode};
+use relay_driver::Transport;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -17,7 +18,7 @@ use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 
 /// A WebSocket whose handshake is done.
-pub(crate) struct WebSocket {
+pub struct WebSocket {
     stream: WebSocketStream<TokioAdapter<TcpStream>>,
     /// Where small frames are joined.
     space: BytesMut,
@@ -28,7 +29,8 @@ pub(crate) struct WebSocket {
 
 impl WebSocket {
     /// The accepting end, after the upgrade was answered; `read` are bytes that came behind it.
-    pub(crate) async fn accept(socket: TcpStream, read: Bytes) -> Self {
+    pub async fn accept(socket: TcpStream, read: Bytes) -> Self {
+        prepare(&socket);
         let (socket, config) = (TokioAdapter::new(socket), Some(config()));
         let stream = if read.is_empty() {
             WebSocketStream::from_raw_socket(socket, Role::Server, config).await
@@ -45,6 +47,7 @@ impl WebSocket {
         authority: &str,
         path: &str,
     ) -> Result<Self, Error> {
+        prepare(&socket);
         let url = format!("ws://{authority}{path}");
         let socket = TokioAdapter::new(socket);
         let (stream, _) =

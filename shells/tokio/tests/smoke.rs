@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use relay_tokio::{
-    CallFailure, Client, ErrorCode, Executed, Home, JsonError, Node, NodeConfig, Role,
+    CallFailure, Client, ErrorCode, Executed, Home, JsonError, Node, NodeConfig, Role, Tcp,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ async fn main_over_tcp() -> (Node, String) {
     let accepting = main.clone();
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            accepting.accept_tcp(socket);
+            accepting.accept(Tcp::new(socket));
         }
     });
     (main, address)

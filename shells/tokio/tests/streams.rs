@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use relay_tokio::{
     Answer, CallRequest, Client, ErrorCode, Home, Node, NodeConfig, Role, ServiceError,
-    ServiceRequest, StreamError, service_fn,
+    ServiceRequest, StreamError, Tcp, service_fn,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,7 +30,7 @@ impl World {
         let accepting = main.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                accepting.accept_tcp(socket);
+                accepting.accept(Tcp::new(socket));
             }
         });
         let sent = Arc::new(AtomicU32::new(0));

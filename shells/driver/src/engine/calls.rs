@@ -47,7 +47,7 @@ impl Engine {
     }
 
     pub(crate) fn spawn(&self, future: BoxFuture<()>) {
-        (self.spawner)(future);
+        self.runtime.spawn(future);
     }
 
     /// Keeps what stops a handler, or stops it if its caller has gone since it was started.

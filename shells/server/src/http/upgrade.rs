@@ -16,7 +16,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use relay_tokio::{Node, Role};
+use relay_tokio::{Node, Role, WebSocket};
 use std::sync::Arc;
 
 /// Answers 101 and hands the socket to the node, or says why not.
@@ -54,7 +54,10 @@ async fn hand_over(upgrade: OnUpgrade, node: Node) {
         Err(error) => return tracing::debug!(%error, "a relay link broke off in its upgrade"),
     };
     match upgraded.downcast::<TokioIo<TimedSocket>>() {
-        Ok(parts) => node.accept_websocket(parts.io.into_inner().into_stream(), parts.read_buf),
+        Ok(parts) => {
+            let socket = parts.io.into_inner().into_stream();
+            node.accept(WebSocket::accept(socket, parts.read_buf).await);
+        }
         Err(_) => tracing::error!("an upgraded connection is not one of ours"),
     }
 }

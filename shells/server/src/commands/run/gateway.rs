@@ -4,7 +4,7 @@ use crate::cli::Failure;
 use crate::config::Config;
 use crate::discovery::Peers;
 use crate::http::{Backoff, Cors, Gateway, GatewayConfig, OriginInvalid};
-use relay_tokio::Node;
+use relay_tokio::{Node, Tcp};
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -110,9 +110,7 @@ pub(crate) async fn accept_tcp(node: Node, listener: TcpListener) {
         match listener.accept().await {
             Ok((socket, _)) => {
                 backoff.reset();
-                // The link works without it, only slower.
-                drop(socket.set_nodelay(true));
-                node.accept_tcp(socket);
+                node.accept(Tcp::new(socket));
             }
             Err(error) => backoff.wait(&error).await,
         }

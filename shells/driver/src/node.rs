@@ -1,31 +1,32 @@
 //! A running node: tasks for its timer, its dials and its links around one engine.
 
-use crate::dial;
-use crate::link::drive;
-use crate::tcp::Tcp;
-use crate::websocket::WebSocket;
+use crate::call::CallRequest;
+use crate::census::Census;
+use crate::endpoint::Endpoint;
+use crate::engine::Engine;
+use crate::events::EventStream;
+use crate::runtime::{Runtime, within};
+use crate::service::Service;
+use crate::stream::{CallStream, STREAM_WINDOW};
+use crate::tasks::{run_dials, run_timer};
+use crate::transport::{Transport, drive};
+use crate::view::RegistryView;
 use bytes::Bytes;
 use relay_core::{
     Balancing, CallError, Config, DialId, HandshakeError, Identity, Limits, LimitsInvalid,
     NameInvalid, NodeId, Role, Side, Stats, TraceHop,
 };
-use relay_driver::{
-    CallRequest, CallStream, Census, Endpoint, Engine, EventStream, RegistryView, STREAM_WINDOW,
-    Service, TimerChange,
-};
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Weak};
-use std::task::Poll;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// A handle on a running node: a Main, a Home or a caller. Cheap to clone; the node ends with the
 /// runtime, or by [`Node::shutdown`].
-#[derive(Clone, Debug)]
-pub struct Node {
+pub struct Node<R> {
     engine: Arc<Engine>,
     role: Role,
+    runtime: Arc<R>,
 }
 
 /// What a node is called, belongs to and connects to.
@@ -97,15 +98,32 @@ impl NodeConfig {
     }
 }
 
-impl Node {
-    /// Starts a node on the tokio runtime of the caller.
+impl<R> Clone for Node<R> {
+    fn clone(&self) -> Self {
+        let (engine, runtime) = (Arc::clone(&self.engine), Arc::clone(&self.runtime));
+        Self { engine, role: self.role, runtime }
+    }
+}
+
+impl<R: Runtime> Node<R> {
+    /// Starts a node on the runtime of the caller.
     ///
     /// # Errors
     /// [`StartError`] when the configuration cannot be used.
     ///
     /// # Panics
-    /// When called outside a tokio runtime.
+    /// When called outside a runtime, where that has to be running already.
     pub fn start(config: NodeConfig) -> Result<Self, StartError> {
+        Self::start_on(config, R::current())
+    }
+
+    /// The same on a runtime that was made for it: with a TLS configuration of its own, say.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on(config: NodeConfig, runtime: R) -> Result<Self, StartError> {
+        let runtime = Arc::new(runtime);
+        let random = || runtime.random().ok_or(StartError::Entropy);
         let role = config.role;
         config.limits.validate().map_err(StartError::Limits)?;
         if !relay_core::is_node_id(&config.cluster) {
@@ -122,16 +140,21 @@ impl Node {
         core.zone = config.zone;
         core.balancing = config.balancing;
         let node = relay_core::Node::new(core, identity, random()?);
-        let runtime = tokio::runtime::Handle::current();
-        let spawner = Box::new(move |future| drop(runtime.spawn(future)));
-        let engine = Engine::new(node, config.address, spawner);
-        tokio::spawn(run_timer(Arc::downgrade(&engine)));
-        tokio::spawn(dial::run(Arc::downgrade(&engine)));
+        let shared: Arc<dyn Runtime> = Arc::clone(&runtime) as _;
+        let engine = Engine::new(node, config.address, Arc::clone(&shared));
+        runtime.spawn(Box::pin(run_timer(Arc::downgrade(&engine), Arc::clone(&shared))));
+        runtime.spawn(Box::pin(run_dials(Arc::downgrade(&engine), shared)));
         if !config.upstreams.is_empty() {
             let upstreams: Vec<String> = config.upstreams.iter().map(Endpoint::to_string).collect();
             engine.dial(&upstreams);
         }
-        Ok(Self { engine, role })
+        Ok(Self { engine, role, runtime })
+    }
+
+    /// What the node runs on.
+    #[must_use]
+    pub fn runtime(&self) -> &R {
+        &self.runtime
     }
 
     /// The id of the node.
@@ -173,9 +196,8 @@ impl Node {
     /// read, at most [`STREAM_WINDOW`] ahead.
     ///
     /// ```no_run
-    /// # async fn example(node: relay_tokio::Node) -> Result<(), relay_tokio::CallError> {
-    /// use relay_tokio::CallRequest;
-    ///
+    /// # use relay_driver::{CallRequest, Node, Runtime};
+    /// # async fn example(node: Node<impl Runtime>) -> Result<(), relay_core::CallError> {
     /// let request = CallRequest::new("counter", "count_to", "[3]");
     /// let (stream, answer) = node.call_streaming(&request)?;
     /// while let Some(chunk) = stream.next().await {
@@ -190,7 +212,7 @@ impl Node {
     pub fn call_streaming(
         &self,
         request: &CallRequest,
-    ) -> Result<(CallStream, impl Future<Output = Result<Answer, CallError>> + use<>), CallError>
+    ) -> Result<(CallStream, impl Future<Output = Result<Answer, CallError>> + use<R>), CallError>
     {
         let (stream, call) = self.engine.call_streaming(request, STREAM_WINDOW)?;
         Ok((stream, async { outcome(call.await.0) }))
@@ -284,9 +306,9 @@ impl Node {
     /// is linked any more or half of `grace` is over. Then new calls are refused, those in flight
     /// finish for up to the rest of `grace`, and there is a goodbye on every link.
     pub async fn shutdown(&self, grace: Duration) {
-        let until = tokio::time::Instant::now() + grace;
+        let until = self.runtime.now() + grace;
         self.leave(grace / 2).await;
-        self.close(until.saturating_duration_since(tokio::time::Instant::now())).await;
+        self.close(until.saturating_sub(self.runtime.now())).await;
     }
 
     /// The first half of [`Node::shutdown`]: a Main asks everyone to use others and works on, until
@@ -297,50 +319,34 @@ impl Node {
             return true;
         }
         self.engine.leave();
-        let left = async {
-            while self.engine.link_count() > 0 {
-                tokio::time::sleep(DRAIN_LOOK).await;
-            }
-        };
-        tokio::time::timeout(patience, left).await.is_ok()
+        self.comes_true(patience, || self.engine.link_count() == 0).await
     }
 
     /// The second half of [`Node::shutdown`]: new calls are refused, those in flight finish for up
     /// to `grace`, and there is a goodbye on every link.
     pub async fn close(&self, grace: Duration) {
         self.engine.drain();
-        let finished = async {
-            while self.engine.calls_in_flight() > 0 {
-                tokio::time::sleep(DRAIN_LOOK).await;
-            }
-        };
-        let _ = tokio::time::timeout(grace, finished).await;
+        self.comes_true(grace, || self.engine.calls_in_flight() == 0).await;
         self.engine.close_all();
-        let written = async {
-            while self.engine.connection_count() > 0 {
-                tokio::time::sleep(DRAIN_LOOK).await;
+        self.comes_true(GOODBYE_TIMEOUT, || self.engine.connection_count() == 0).await;
+    }
+
+    /// Looks again and again until `condition` holds or `patience` is over. Tells whether it holds.
+    async fn comes_true(&self, patience: Duration, condition: impl Fn() -> bool) -> bool {
+        let waiting = async {
+            while !condition() {
+                self.runtime.sleep(DRAIN_LOOK).await;
             }
         };
-        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, written).await;
+        within(&*self.runtime, patience, waiting).await.is_some()
     }
 
-    /// Takes over a connection whose upgrade to a WebSocket was answered. `read` are bytes that
-    /// came behind the request.
-    pub fn accept_websocket(&self, socket: TcpStream, read: Bytes) {
-        dial::prepare(&socket);
+    /// Takes over a connection that somebody made to this node.
+    pub fn accept(&self, transport: impl Transport) {
         let Ok(link) = self.engine.open_link(Side::Accepted) else { return };
-        let engine = Arc::clone(&self.engine);
-        tokio::spawn(async move {
-            let socket = WebSocket::accept(socket, read).await;
-            drive(engine, link, socket).await;
-        });
-    }
-
-    /// Takes over a connection that carries bare frames.
-    pub fn accept_tcp(&self, socket: TcpStream) {
-        dial::prepare(&socket);
-        let Ok(link) = self.engine.open_link(Side::Accepted) else { return };
-        tokio::spawn(drive(Arc::clone(&self.engine), link, Tcp::new(socket)));
+        let runtime: Arc<dyn Runtime> = Arc::clone(&self.runtime) as _;
+        let driven = drive(Arc::clone(&self.engine), link, transport, runtime);
+        self.runtime.spawn(Box::pin(driven));
     }
 }
 
@@ -352,35 +358,11 @@ fn outcome(answer: relay_core::Answer) -> Result<Answer, CallError> {
     }
 }
 
-/// Wakes the engine whenever something is due, until it is gone.
-async fn run_timer(engine: Weak<Engine>) {
-    let sleep = tokio::time::sleep(Duration::ZERO);
-    let mut sleep = std::pin::pin!(sleep);
-    poll_fn(|cx| {
-        loop {
-            let Some(engine) = engine.upgrade() else { return Poll::Ready(()) };
-            match engine.poll_timer(cx) {
-                // Looked at once in a while all the same, to notice that the engine is gone.
-                TimerChange::Idle => {
-                    sleep.as_mut().reset(tokio::time::Instant::now() + TIMER_LOOK);
-                }
-                TimerChange::Sleep(pause) => {
-                    let pause = pause.min(TIMER_LOOK);
-                    sleep.as_mut().reset(tokio::time::Instant::now() + pause);
-                }
-            }
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await;
-}
-
-fn random() -> Result<[u8; 32], StartError> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|_| StartError::Entropy)?;
-    Ok(bytes)
+impl<R> fmt::Debug for Node<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, role) = (self.engine.id(), self.role);
+        f.debug_struct("Node").field("id", id).field("role", &role).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for NodeConfig {
@@ -413,4 +395,3 @@ impl std::error::Error for StartError {}
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// Time to write the goodbyes.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
-const TIMER_LOOK: Duration = Duration::from_secs(60);

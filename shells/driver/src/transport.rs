@@ -1,8 +1,10 @@
 //! One task for each link: it reads what has come, writes what is queued, and sleeps.
 
+use crate::engine::Engine;
+use crate::links::WriteOrder;
+use crate::runtime::{Runtime, within};
 use bytes::Bytes;
 use relay_core::{CloseReason, LinkId};
-use relay_driver::{Engine, WriteOrder};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -10,8 +12,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Bytes in and out of one connection.
-pub(crate) trait Transport: Unpin {
+/// Bytes in and out of one connection, which is established and ordered. What it cuts them into
+/// means nothing.
+pub trait Transport: Unpin + Send + 'static {
     /// Hands the next bytes to `take`; false at the end of the connection.
     fn poll_receive(
         &mut self,
@@ -30,8 +33,35 @@ pub(crate) trait Transport: Unpin {
     fn poll_close(&mut self, reason: CloseReason, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
+impl Transport for Box<dyn Transport> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<bool>> {
+        (**self).poll_receive(cx, take)
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut VecDeque<Bytes>,
+    ) -> Poll<io::Result<()>> {
+        (**self).poll_send(cx, queue)
+    }
+
+    fn poll_close(&mut self, reason: CloseReason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_close(reason, cx)
+    }
+}
+
 /// Drives a link until its connection ends.
-pub(crate) async fn drive<T: Transport>(engine: Arc<Engine>, link: LinkId, transport: T) {
+pub(crate) async fn drive<T: Transport>(
+    engine: Arc<Engine>,
+    link: LinkId,
+    transport: T,
+    runtime: Arc<dyn Runtime>,
+) {
     let mut running = Running {
         engine,
         link,
@@ -52,7 +82,7 @@ pub(crate) async fn drive<T: Transport>(engine: Arc<Engine>, link: LinkId, trans
                 }
                 transport.poll_close(reason, cx)
             });
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
+            let _ = within(&*runtime, CLOSE_TIMEOUT, close).await;
             String::new()
         }
         Ok(None) => String::from("the connection was closed"),

@@ -1,10 +1,12 @@
 //! A caller in a few lines.
 
+use crate::call::CallRequest;
+use crate::endpoint::Endpoint;
 use crate::home::ConnectError;
 use crate::node::{Answer, Node, NodeConfig};
+use crate::runtime::{Runtime, within};
 use bytes::Bytes;
 use relay_core::{CallError, ErrorCode, Executed, Role};
-use relay_driver::{CallRequest, Endpoint};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -12,9 +14,9 @@ use std::fmt;
 use std::time::Duration;
 
 /// A caller with a link to a Main.
-#[derive(Clone, Debug)]
-pub struct Client {
-    node: Node,
+#[derive(Debug)]
+pub struct Client<R> {
+    node: Node<R>,
 }
 
 /// Why a call gave no result.
@@ -26,7 +28,13 @@ pub enum CallFailure {
     Relay(CallError),
 }
 
-impl Client {
+impl<R> Clone for Client<R> {
+    fn clone(&self) -> Self {
+        Self { node: self.node.clone() }
+    }
+}
+
+impl<R: Runtime> Client<R> {
     /// Connects to the Main at `address` and waits up to ten seconds for it.
     ///
     /// # Errors
@@ -35,8 +43,8 @@ impl Client {
         let mut config = NodeConfig::new(Role::Caller);
         config.upstreams = vec![Endpoint::parse(address).map_err(ConnectError::Address)?];
         let node = Node::start(config).map_err(ConnectError::Start)?;
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, node.connected()).await;
-        connected.map_err(|_| ConnectError::NotYet)?;
+        let connected = within(node.runtime(), CONNECT_TIMEOUT, node.connected()).await;
+        connected.ok_or(ConnectError::NotYet)?;
         Ok(Self { node })
     }
 
@@ -44,12 +52,12 @@ impl Client {
     ///
     /// # Errors
     /// [`CallFailure`] with the service's own error, or with the relay's and its outcome.
-    pub async fn call<R: DeserializeOwned>(
+    pub async fn call<T: DeserializeOwned>(
         &self,
         service: &str,
         method: &str,
         params: &(impl Serialize + ?Sized + Sync),
-    ) -> Result<R, CallFailure> {
+    ) -> Result<T, CallFailure> {
         let refuse = |code, error: serde_json::Error, executed| {
             let error = CallError::new(code, self.node.id().as_str(), error.to_string());
             CallFailure::Relay(error.with_executed(executed))
@@ -72,7 +80,7 @@ impl Client {
 
     /// The node behind it: for calls with options, and for events.
     #[must_use]
-    pub const fn node(&self) -> &Node {
+    pub const fn node(&self) -> &Node<R> {
         &self.node
     }
 }

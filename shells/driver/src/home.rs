@@ -1,28 +1,30 @@
 //! A Home in a few lines: services written as functions from JSON to JSON.
 
+use crate::endpoint::{Endpoint, EndpointError};
 use crate::node::{Node, NodeConfig, StartError};
+use crate::runtime::Runtime;
+use crate::service::{Service, ServiceError, ServiceRequest, ServiceResult, service_fn};
 use bytes::Bytes;
 use relay_core::{CallError, ErrorCode, Role};
-use relay_driver::{
-    Endpoint, EndpointError, Service, ServiceError, ServiceRequest, ServiceResult, service_fn,
-};
 use serde_json::Value;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A Home relay: it dials a Main and offers services there.
 #[derive(Debug)]
-pub struct Home {
-    node: Node,
+pub struct Home<R> {
+    node: Node<R>,
 }
 
 /// A Home that is being set up.
-pub struct HomeBuilder {
+pub struct HomeBuilder<R> {
     address: String,
     config: NodeConfig,
     services: Vec<(String, Arc<dyn Service>)>,
+    runtime: PhantomData<fn() -> R>,
 }
 
 /// The error of a service: code and message of a JSON-RPC error object.
@@ -49,16 +51,17 @@ pub enum ConnectError {
     NotYet,
 }
 
-impl Home {
+impl<R: Runtime> Home<R> {
     /// Sets up a Home that will keep a link to the Main at `address`.
-    pub fn connect(address: impl Into<String>) -> HomeBuilder {
+    pub fn connect(address: impl Into<String>) -> HomeBuilder<R> {
         let config = NodeConfig::new(Role::Home);
-        HomeBuilder { address: address.into(), config, services: Vec::new() }
+        let (address, services) = (address.into(), Vec::new());
+        HomeBuilder { address, config, services, runtime: PhantomData }
     }
 
     /// The node behind it: for calls, events and the registry.
     #[must_use]
-    pub const fn node(&self) -> &Node {
+    pub const fn node(&self) -> &Node<R> {
         &self.node
     }
 
@@ -68,7 +71,7 @@ impl Home {
     }
 }
 
-impl HomeBuilder {
+impl<R: Runtime> HomeBuilder<R> {
     /// Chooses the id of the node.
     #[must_use]
     pub fn node_id(mut self, id: impl Into<String>) -> Self {
@@ -106,7 +109,7 @@ impl HomeBuilder {
     /// # Errors
     /// [`ConnectError`] when the configuration cannot be used.
     #[expect(clippy::unused_async, reason = "must be called inside a runtime; says so in its type")]
-    pub async fn start(mut self) -> Result<Home, ConnectError> {
+    pub async fn start(mut self) -> Result<Home<R>, ConnectError> {
         let endpoint = Endpoint::parse(&self.address).map_err(ConnectError::Address)?;
         self.config.upstreams.push(endpoint);
         let node = Node::start(self.config).map_err(ConnectError::Start)?;
@@ -160,7 +163,7 @@ impl fmt::Display for ConnectError {
 
 impl std::error::Error for ConnectError {}
 
-impl fmt::Debug for HomeBuilder {
+impl<R> fmt::Debug for HomeBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.services.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("HomeBuilder")
