@@ -59,8 +59,8 @@ pub use relay_core::{
 pub use relay_driver::{
     Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,
     Endpoint, EndpointError, EventStream, JsonError, LinkCensus, NodeConfig, PeerStatus, PeerView,
-    RegistryView, Runtime, STREAM_WINDOW, Scope, Service, ServiceError, ServiceRequest,
-    ServiceResult, ServiceView, StartError, Transport, service_fn,
+    PoolConfig, PoolStats, RegistryView, Runtime, STREAM_WINDOW, Scope, Selection, Service,
+    ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport, service_fn,
 };
 pub use runtime::Tokio;
 pub use tcp::Tcp;
@@ -74,3 +74,5 @@ pub type Home = relay_driver::Home<Tokio>;
 pub type HomeBuilder = relay_driver::HomeBuilder<Tokio>;
 /// A caller with a link to a Main.
 pub type Client = relay_driver::Client<Tokio>;
+/// Several links that share the calls of a program.
+pub type Pool = relay_driver::Pool<Tokio>;
