@@ -12,6 +12,7 @@ mod client;
 mod endpoint;
 mod engine;
 mod events;
+mod frames;
 mod handlers;
 mod home;
 mod links;
@@ -22,6 +23,8 @@ mod stream;
 mod tasks;
 mod transport;
 mod view;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 pub use call::{Answered, CallFuture, CallRequest};
 pub use census::{Census, LinkCensus};
@@ -29,6 +32,7 @@ pub use client::{CallFailure, Client};
 pub use endpoint::{Endpoint, EndpointError};
 pub use engine::{Engine, TimerChange};
 pub use events::EventStream;
+pub use frames::{poll_write_frames, with_read_space};
 pub use home::{ConnectError, Home, HomeBuilder, JsonError};
 pub use links::WriteOrder;
 pub use node::{Answer, Node, NodeConfig, StartError};
@@ -37,3 +41,5 @@ pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResul
 pub use stream::{CallStream, STREAM_WINDOW};
 pub use transport::Transport;
 pub use view::{BreakerView, PeerStatus, PeerView, RegistryView, Scope, ServiceView};
+#[cfg(feature = "websocket")]
+pub use websocket::WebSocketTransport;
