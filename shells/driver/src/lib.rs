@@ -4,8 +4,10 @@
 //! queues, wakers to wake, handlers to run, answers to hand over. Every method takes the lock once,
 //! for a whole batch. [`Node`], [`Home`] and [`Client`] are what applications hold. A shell adds
 //! what only a runtime can: an implementation of [`Runtime`] (clocks, chance, tasks) and one of
-//! [`Transport`] for each kind of connection.
+//! [`Transport`] for each kind of connection. WebSockets over any byte stream are here already
+//! (`WebSocketTransport`, with the feature `websocket`).
 
+pub mod api;
 mod call;
 mod census;
 mod client;

@@ -32,7 +32,7 @@ pub struct WebSocketTransport<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketTransport<S> {
     /// The accepting end, where something else has answered the upgrade; `read` are bytes that came
     /// behind it.
-    pub async fn accepted(stream: S, read: Bytes) -> Self {
+    pub async fn accept(stream: S, read: Bytes) -> Self {
         let config = Some(config());
         Self::new(if read.is_empty() {
             WebSocketStream::from_raw_socket(stream, Role::Server, config).await
@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketTransport<S> {
     ///
     /// # Errors
     /// The peer asked for something else, or the stream ended.
-    pub async fn accept(stream: S) -> io::Result<Self> {
+    pub async fn upgrade(stream: S) -> io::Result<Self> {
         let accepting =
             async_tungstenite::accept_hdr_async_with_config(stream, NoPages, Some(config()));
         Ok(Self::new(accepting.await.map_err(upgrade_failed)?))

@@ -8,6 +8,7 @@ use relay_driver::{Transport, WebSocketTransport};
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// A WebSocket whose handshake is done.
@@ -17,7 +18,18 @@ impl WebSocket {
     /// The accepting end, after the upgrade was answered; `read` are bytes that came behind it.
     pub async fn accept(socket: TcpStream, read: Bytes) -> Self {
         prepare(&socket);
-        Self(WebSocketTransport::accepted(TokioAdapter::new(socket), read).await)
+        Self(WebSocketTransport::accept(TokioAdapter::new(socket), read).await)
+    }
+
+    /// The accepting end, where nothing else speaks HTTP: answers the upgrade that a peer asks for on
+    /// a fresh connection. See [`WebSocketTransport::upgrade`].
+    ///
+    /// # Errors
+    /// The peer asked for something else, or took too long.
+    pub async fn upgrade(socket: TcpStream) -> io::Result<Self> {
+        prepare(&socket);
+        let upgrade = WebSocketTransport::upgrade(TokioAdapter::new(socket));
+        Ok(Self(tokio::time::timeout(UPGRADE_TIMEOUT, upgrade).await??))
     }
 
     /// The dialling end: asks for the upgrade on a fresh connection.
@@ -53,3 +65,5 @@ impl Transport for WebSocket {
         self.0.poll_close(reason, cx)
     }
 }
+
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
