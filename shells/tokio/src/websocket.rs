@@ -21,8 +21,8 @@ impl WebSocket {
         Self(WebSocketTransport::accept(TokioAdapter::new(socket), read).await)
     }
 
-    /// The accepting end, where nothing else speaks HTTP: answers the upgrade that a peer asks for on
-    /// a fresh connection. See [`WebSocketTransport::upgrade`].
+    /// The accepting end, where nothing else speaks HTTP: answers the upgrade that a peer asks for
+    /// on a fresh connection. See [`WebSocketTransport::upgrade`].
     ///
     /// # Errors
     /// The peer asked for something else, or took too long.
