@@ -50,18 +50,7 @@ mod runtime;
 mod tcp;
 mod websocket;
 
-pub use relay_core::DialId;
-pub use relay_core::{
-    Balance, Balancing, BreakerState, CallError, CloseReason, ErrorCode, Event, Executed, Limits,
-    LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules, Stats,
-    StreamError, TraceHop, is_method, is_node_id, is_service, is_target,
-};
-pub use relay_driver::{
-    Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,
-    Endpoint, EndpointError, EventStream, JsonError, LinkCensus, NodeConfig, PeerStatus, PeerView,
-    PoolConfig, PoolStats, RegistryView, Runtime, STREAM_WINDOW, Scope, Selection, Service,
-    ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport, service_fn,
-};
+pub use relay_driver::api::*;
 pub use runtime::Tokio;
 pub use tcp::Tcp;
 pub use websocket::WebSocket;
