@@ -58,7 +58,25 @@ impl Plan {
                 limits.idle_timeout = Span::default();
             }
         }
-        Self { seed, duration, topology, network, traffic, faults, limits }
+        let mut plan = Self { seed, duration, topology, network, traffic, faults, limits };
+        plan.draw_special(&mut Dice::new(seed, &[SPECIAL]));
+        plan
+    }
+
+    /// A few worlds in which one thing alone happens, so that what is promised of it is not excused
+    /// by others.
+    fn draw_special(&mut self, dice: &mut Dice) {
+        let faults = &self.faults;
+        let calm = Faults {
+            outage: faults.outage,
+            drift_ppm: faults.drift_ppm,
+            late_timers: faults.late_timers,
+            ..Faults::default()
+        };
+        if dice.happens(SELDOM) {
+            self.topology.fallbacks = dice.pick(&[0, 1, 3]);
+            self.faults = Faults { leave: dice.pick(&[1.0, 4.0, 8.0]), ..calm };
+        }
     }
 }
 
@@ -152,7 +170,9 @@ fn draw_faults(dice: &mut Dice) -> Faults {
 
 const SWARM: u64 = 3;
 const STREAMED: u64 = 12;
+const SPECIAL: u64 = 15;
 /// How often a bound is tiny, in parts of a million.
 const TINY: u32 = 120_000;
 const COMMON: u32 = 350_000;
 const RARE: u32 = 120_000;
+const SELDOM: u32 = 60_000;

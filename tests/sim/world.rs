@@ -20,6 +20,7 @@ mod breakers;
 mod calls;
 mod ending;
 mod host;
+mod leaving;
 mod life;
 mod mains;
 mod outcomes;

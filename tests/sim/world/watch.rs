@@ -1,6 +1,7 @@
 //! What a bystander sees of frames and counts while the world runs, and what must hold of it.
 
 use super::World;
+use crate::checker::SentOn;
 use crate::network::WireState;
 use crate::queue::Event;
 use relay_core::frame::{CHECKSUM_BYTES, HEADER_BYTES, Kind};
@@ -51,9 +52,11 @@ impl World {
             self.watch_crossing(uid, at as u16, server as u16);
         }
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
+        let sent_on = SentOn { main: at as u16, life: self.hosts[at].life, at: self.now };
         if let Some(uid) = uid {
             let record = &mut self.checker.calls[uid as usize];
             record.server = Some(server as u16);
+            record.sent_on.push(sent_on);
             record.hostile |= hostile;
         }
     }
