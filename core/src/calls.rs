@@ -12,6 +12,10 @@ use crate::slots::Slot;
 use crate::time::Instant;
 use alloc::vec::Vec;
 
+mod shares;
+
+use shares::Shares;
+
 /// Calls that this node sent over a link and that wait for an answer.
 #[derive(Debug)]
 pub(crate) struct Outbound {
@@ -23,6 +27,8 @@ pub(crate) struct Outbound {
     /// Answers that may still come for calls we no longer wait for, and how much of their streams.
     late: u32,
     late_bytes: LateBytes,
+    /// Who has how many of them.
+    shares: Shares,
 }
 
 /// A call that waits for an answer.
@@ -124,6 +130,7 @@ impl Outbound {
             generation_max: labels_per_slot,
             late: 0,
             late_bytes: LateBytes(0),
+            shares: Shares::new(),
         }
     }
 
@@ -136,6 +143,23 @@ impl Outbound {
     #[inline]
     pub(crate) const fn has_room(&self, max: u32) -> bool {
         self.live < max && (self.free.is_some() || (self.slots.len() as u32) < max)
+    }
+
+    /// Whether a caller may have another call in flight, of `max`, besides those that it has.
+    #[inline]
+    pub(crate) fn allows(&self, caller: LinkId, max: u32, now: Instant) -> bool {
+        self.live < max && self.shares.allow(caller, self.live, max - self.live, now)
+    }
+
+    /// A caller was refused because too many calls are in flight.
+    #[cold]
+    pub(crate) fn claim(&mut self, caller: LinkId, now: Instant) {
+        self.shares.claim(caller, self.live, now);
+    }
+
+    /// Whether it is known right who has how many calls in flight.
+    pub(crate) fn shares_agree(&self) -> bool {
+        self.shares.agrees(self.iter().map(|(_, call)| call.back))
     }
 
     /// Whether no call fits and none ever will: every slot has used up its labels.
@@ -164,8 +188,24 @@ impl Outbound {
             OutState::Live(_) | OutState::Retired => None,
         };
         slot.state = OutState::Live(call);
+        let label = label(index, slot.generation);
         self.live += 1;
-        Some(label(index, slot.generation))
+        if self.shares.is_counting() {
+            self.shares.add(call.back);
+        } else if self.live >= max / 4 {
+            self.count_shares(max);
+        }
+        Some(label)
+    }
+
+    /// A good part of the link is in use: from now on it matters who has how many.
+    #[cold]
+    fn count_shares(&mut self, max: u32) {
+        let live = self.slots.iter().filter_map(|slot| match &slot.state {
+            OutState::Live(call) => Some(call.back),
+            OutState::Free { .. } | OutState::Retired => None,
+        });
+        self.shares.start(live, max / 8);
     }
 
     /// The call of `label`, which stays.
@@ -274,6 +314,7 @@ impl Outbound {
             return None;
         }
         self.live -= 1;
+        self.shares.remove(call.back, self.live);
         if generation < self.generation_max {
             slot.generation += 1;
             slot.state = OutState::Free { next: self.free };

@@ -76,6 +76,24 @@ impl Plan {
         if dice.happens(SELDOM) {
             self.topology.fallbacks = dice.pick(&[0, 1, 3]);
             self.faults = Faults { leave: dice.pick(&[1.0, 4.0, 8.0]), ..calm };
+        } else if dice.happens(SELDOM / 2) {
+            // Too many calls for what there is, and most of them from one caller.
+            self.duration = Span::seconds(15);
+            self.topology.federation = Federation::Mesh;
+            self.network = Network { delay_min: self.network.delay_min, ..Network::default() };
+            self.traffic = Traffic {
+                calls_per_second: dice.pick(&[2.0, 5.0]),
+                greedy: dice.pick(&[10.0, 30.0]),
+                skew: dice.pick(&[0, 2, 2]),
+                deadline_min: Span::seconds(1),
+                deadline_max: Span::seconds(10),
+                body_max: 200,
+                handler: Span::millis(dice.pick(&[100, 400])),
+                idempotent: self.traffic.idempotent,
+                ..Traffic::default()
+            };
+            self.limits = Bounds { calls_per_link_max: dice.pick(&[9, 16]), ..Bounds::default() };
+            self.faults = calm;
         }
     }
 }
@@ -95,6 +113,7 @@ fn draw_traffic(dice: &mut Dice) -> Traffic {
         calls_per_second: dice.spread(1, 6) as f64,
         home_calls_per_second: dice.pick(&[0.0, 0.0, 1.0]),
         skew: dice.below(3) as u32,
+        greedy: 1.0,
         burst: dice.pick(&[1, 1, 1, 20]),
         overload: dice.pick(&[1.0, 1.0, 5.0]),
         overloaded: 0.2,

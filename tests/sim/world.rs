@@ -19,6 +19,7 @@ use std::time::Duration;
 mod breakers;
 mod calls;
 mod ending;
+mod fairness;
 mod host;
 mod leaving;
 mod life;
@@ -31,6 +32,7 @@ mod watch;
 mod wires;
 
 use breakers::Breakers;
+use fairness::Flows;
 use host::{Clock, Host};
 
 pub use outcomes::{CallEnd, CallOutcome};
@@ -48,6 +50,7 @@ pub struct World {
     /// Until when nothing gets from one Main to another.
     edges: BTreeMap<(u16, u16), Instant>,
     breakers: Breakers,
+    flows: Flows,
     /// When a link came up or ended last.
     linked_at: Instant,
     source: Source,
@@ -160,6 +163,7 @@ impl World {
             ghosts: Vec::new(),
             edges: BTreeMap::new(),
             breakers: Breakers::default(),
+            flows: Flows::default(),
             linked_at: Instant::ZERO,
             source,
             next_step: None,

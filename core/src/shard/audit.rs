@@ -86,6 +86,9 @@ impl Shard {
         if wrong || sent > link.outbound_max || came > link.inbound_max {
             return Err(format!("link {id} holds {sent} calls sent and {came} that came"));
         }
+        if !link.outbound.shares_agree() {
+            return Err(format!("link {id} does not know who has how many calls"));
+        }
         Ok(came)
     }
 }

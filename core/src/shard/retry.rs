@@ -154,7 +154,7 @@ impl Shard {
         }
         plan.options |= call.options & MAY_HAVE_RUN;
         let target = self.near(plan.target.link);
-        let passes = self.check_passage(call.back, target, &frame, &plan);
+        let passes = self.check_passage(call.back, target, &frame, &plan, now);
         if passes.is_err() || self.pave(&mut frame, &plan).is_err() || !self.kept.spend() {
             return false;
         }

@@ -113,9 +113,9 @@ impl World {
             return;
         };
         let is_lost = error.executed == Executed::Unknown || error.code == ErrorCode::LinkLost;
-        let is_refused = error.code == ErrorCode::Draining && !self.leaves_elsewhere(record);
-        if (is_lost || is_refused) && self.ends_in_time(record, leave) && self.was_calm(at, record)
-        {
+        let is_broken = is_lost || error.code == ErrorCode::Draining;
+        let alone = is_broken && !self.leaves_elsewhere(record);
+        if alone && self.ends_in_time(record, leave) && self.was_calm(at, record) {
             let (left, limit) = (since_start(leave.asked_at), since_start(leave.limit));
             let text = format!(
                 "told '{error}', though the Main that left at {left} had until {limit} to end it"
@@ -131,8 +131,8 @@ impl World {
         Some(leave).filter(|_| is_it && leave.asked_at <= self.now)
     }
 
-    /// Whether several of the Mains that a call may have come to leave: then one may refuse what
-    /// the other sent on.
+    /// Whether several of the Mains that a call may have come to leave: then one may have ended
+    /// before it got what the other sent on.
     fn leaves_elsewhere(&self, record: &Record) -> bool {
         let mains = &self.hosts[..usize::from(self.plan.topology.mains)];
         let leaves = mains.iter().filter(|main| main.condition.leaves_until >= record.made_at);

@@ -54,6 +54,7 @@ impl World {
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
         let sent_on = SentOn { main: at as u16, life: self.hosts[at].life, at: self.now };
         if let Some(uid) = uid {
+            self.count_taken(uid, at as u16, server as u16);
             let record = &mut self.checker.calls[uid as usize];
             record.server = Some(server as u16);
             record.sent_on.push(sent_on);
@@ -173,6 +174,7 @@ impl World {
         }
         self.judge_words(at);
         self.judge_retries(at);
+        self.judge_shares(at);
         let host = &self.hosts[at];
         let joints = host.links.iter().flatten().count();
         if usage.links as usize != joints {
