@@ -6,14 +6,17 @@
 //! search, and an answer can only ever reach a call of the link on which it arrives.
 
 use crate::flow::Flow;
+use crate::holdings::Holdings;
 use crate::message::{OPTION_STREAM, Towards};
 use crate::outbox::LinkId;
 use crate::slots::Slot;
 use crate::time::Instant;
 use alloc::vec::Vec;
 
+mod labels;
 mod shares;
 
+pub(crate) use labels::Labels;
 use shares::Shares;
 
 /// Calls that this node sent over a link and that wait for an answer.
@@ -155,6 +158,12 @@ impl Outbound {
     #[cold]
     pub(crate) fn claim(&mut self, caller: LinkId, now: Instant) {
         self.shares.claim(caller, self.live, now);
+    }
+
+    /// What the table takes.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let (places, shares) = (self.slots.len(), self.shares.len());
+        Holdings::default().entries::<OutSlot>(places).entries::<(u32, u32)>(shares)
     }
 
     /// Whether it is known right who has how many calls in flight.
@@ -367,6 +376,11 @@ impl Inbound {
         self.live
     }
 
+    /// What the table takes.
+    pub(crate) fn holdings(&self) -> Holdings {
+        Holdings::default().entries::<InSlot>(self.slots.len())
+    }
+
     /// Whether a new call may carry `label`. Its slot is there from now on.
     #[inline]
     pub(crate) fn check(&mut self, label: u64, max: u32) -> Result<(), LabelError> {
@@ -456,35 +470,6 @@ impl Inbound {
         let onward = self.slots.iter().filter_map(|slot| slot.onward).collect();
         *self = Self::default();
         onward
-    }
-}
-
-/// Labels for the calls of the local application, which is the sender on its own link.
-#[derive(Debug, Default)]
-pub(crate) struct Labels {
-    generations: Vec<u32>,
-    free: Vec<u32>,
-}
-
-impl Labels {
-    pub(crate) fn allocate(&mut self, max: u32) -> Option<u64> {
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None if (self.generations.len() as u32) < max => {
-                self.generations.push(FIRST_GENERATION);
-                self.generations.len() as u32 - 1
-            }
-            None => return None,
-        };
-        Some(label(index, self.generations[index as usize]))
-    }
-
-    pub(crate) fn release(&mut self, label: u64) {
-        let (index, generation) = split(label);
-        if let Some(next) = generation.checked_add(1) {
-            self.generations[index as usize] = next;
-            self.free.push(index);
-        }
     }
 }
 

@@ -188,6 +188,7 @@ impl World {
             world.queue.push(Instant::ZERO.after(at), Event::Boot { host: host as u16, life: 0 });
         }
         world.queue.push(end, Event::Phase);
+        world.queue.push(world.tally.next_sample(Instant::ZERO), Event::Sample);
         world.fetch_step();
         world
     }
@@ -248,6 +249,7 @@ impl World {
             Event::Step => self.take_step(),
             Event::Audit { host } => self.audit_later(usize::from(host)),
             Event::Ends { host, life, drained } => self.end_of(usize::from(host), life, drained),
+            Event::Sample => self.sample(),
             Event::Converge => self.look_at_registries(),
             Event::Probe => self.probe(),
             Event::Phase => self.next_phase(),

@@ -31,6 +31,11 @@ impl Shares {
         self.counted_above.is_some()
     }
 
+    /// Callers that are counted.
+    pub(crate) const fn len(&self) -> usize {
+        self.counts.len()
+    }
+
     /// From now on calls are counted, until there are no more than `least`.
     #[cold]
     pub(crate) fn start(&mut self, callers: impl Iterator<Item = LinkId>, least: u32) {

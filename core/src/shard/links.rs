@@ -197,6 +197,11 @@ impl Links {
         Some(LinkId { shard: self.shard, slot, generation: entry.generation })
     }
 
+    /// As many links as there ever were at once.
+    pub(crate) const fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Every link, the local application and other shards included.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.slots.iter().enumerate().filter_map(|(slot, entry)| {

@@ -88,6 +88,16 @@ impl Kept {
         enough
     }
 
+    /// Bytes of the frames that are kept.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// As many frames as were ever kept at once.
+    pub(crate) const fn places(&self) -> usize {
+        self.frames.len()
+    }
+
     /// Frames that are kept.
     pub(crate) const fn len(&self) -> u32 {
         self.count
