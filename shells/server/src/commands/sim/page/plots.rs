@@ -333,7 +333,9 @@ mod tests {
 
     fn moment(at: u64, succeeded: u32, p99_micros: u64) -> Moment {
         let at = Duration::from_secs(at * 30);
-        Moment { at, succeeded, failed: 1, faults: at.as_secs() as u32 % 4, linked: 3, p99_micros }
+        let faults = at.as_secs() as u32 % 4;
+        let (held_bytes, held_calls) = (30_000 + 1_000 * u64::from(faults), 4);
+        Moment { at, succeeded, failed: 1, faults, linked: 3, held_bytes, held_calls, p99_micros }
     }
 
     #[test]
