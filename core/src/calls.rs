@@ -163,7 +163,7 @@ impl Outbound {
     /// What the table takes.
     pub(crate) fn holdings(&self) -> Holdings {
         let (places, shares) = (self.slots.len(), self.shares.len());
-        Holdings::default().entries::<OutSlot>(places).entries::<(u32, u32)>(shares)
+        Holdings::default().entries::<OutSlot>(places).entries::<u32>(shares)
     }
 
     /// Whether it is known right who has how many calls in flight.

@@ -12,8 +12,8 @@ use core::time::Duration;
 /// The calls of each caller, counted while a good part of the link is in use.
 #[derive(Debug)]
 pub(crate) struct Shares {
-    /// By the slot of the link over which they came, in its order; none has no calls.
-    counts: Vec<(u32, u32)>,
+    /// By the slot of the link over which they came.
+    counts: Vec<u32>,
     /// They are counted as long as there are more than this.
     counted_above: Option<u32>,
     /// Until then somebody is expected who was refused because others had everything.
@@ -31,7 +31,7 @@ impl Shares {
         self.counted_above.is_some()
     }
 
-    /// Callers that are counted.
+    /// Places for callers.
     pub(crate) const fn len(&self) -> usize {
         self.counts.len()
     }
@@ -47,10 +47,11 @@ impl Shares {
     /// There is one more.
     #[inline]
     pub(crate) fn add(&mut self, caller: LinkId) {
-        match self.find(caller) {
-            Ok(at) => self.counts[at].1 += 1,
-            Err(at) => self.counts.insert(at, (caller.slot, 1)),
+        let at = caller.slot as usize;
+        if at >= self.counts.len() {
+            self.counts.resize(at + 1, 0);
         }
+        self.counts[at] += 1;
     }
 
     /// There is one less, and `left` in all.
@@ -61,11 +62,8 @@ impl Shares {
             (self.counted_above, self.claimed_until) = (None, None);
             return self.counts.clear();
         }
-        if let Ok(at) = self.find(caller) {
-            self.counts[at].1 -= 1;
-            if self.counts[at].1 == 0 {
-                self.counts.remove(at);
-            }
+        if let Some(count) = self.counts.get_mut(caller.slot as usize) {
+            *count -= 1;
         }
     }
 
@@ -92,18 +90,16 @@ impl Shares {
 
     /// The calls of a caller, if they are counted.
     fn of(&self, caller: LinkId) -> u32 {
-        self.find(caller).map_or(0, |at| self.counts[at].1)
-    }
-
-    fn find(&self, caller: LinkId) -> Result<usize, usize> {
-        self.counts.binary_search_by_key(&caller.slot, |(slot, _)| *slot)
+        self.counts.get(caller.slot as usize).copied().unwrap_or_default()
     }
 
     /// Whether these are the callers, if they are counted.
     pub(crate) fn agrees(&self, callers: impl Iterator<Item = LinkId>) -> bool {
         let mut anew = Self::new();
         anew.start(callers, 0);
-        !self.is_counting() || anew.counts == self.counts
+        let counted = |shares: &Self, at: usize| shares.counts.get(at).copied().unwrap_or_default();
+        let places = self.counts.len().max(anew.counts.len());
+        !self.is_counting() || (0..places).all(|at| counted(self, at) == counted(&anew, at))
     }
 }
 
