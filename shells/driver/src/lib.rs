@@ -31,7 +31,7 @@ pub use engine::{Engine, TimerChange};
 pub use events::EventStream;
 pub use home::{ConnectError, Home, HomeBuilder, JsonError};
 pub use links::WriteOrder;
-pub use node::{Answer, Node, NodeConfig, StartError};
+pub use node::{Answer, Node, NodeConfig, StartError, TracedAnswer};
 pub use runtime::Runtime;
 pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};
 pub use stream::{CallStream, STREAM_WINDOW};

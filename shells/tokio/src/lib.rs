@@ -51,6 +51,7 @@ mod tcp;
 mod websocket;
 
 pub use relay_core::DialId;
+pub use relay_core::message::CHUNK_BYTES_MAX;
 pub use relay_core::{
     Balance, Balancing, BreakerState, CallError, CloseReason, ErrorCode, Event, Executed, Limits,
     LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules, Stats,
