@@ -26,8 +26,8 @@ pub use trace::{Trace, write_trace};
 
 use bytes::Bytes;
 use relay_tokio::{CallError, ErrorCode};
-use scan::{check_utf8, unescape};
 pub(crate) use scan::{Kind, Malformed, SCAN_DEPTH_MAX, Scanner, Value, one_value};
+use scan::{check_utf8, unescape};
 use std::borrow::Cow;
 use std::ops::Range;
 

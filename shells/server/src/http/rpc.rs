@@ -75,12 +75,8 @@ pub(super) async fn answer(
     };
     let Asked { options, passed_on } = asked;
     let runner = &shared.runner;
-    let front = Front {
-        node: runner.id(),
-        service: endpoint.service(),
-        options,
-        is_connected: false,
-    };
+    let front =
+        Front { node: runner.id(), service: endpoint.service(), options, is_connected: false };
     let response = match Parsed::of(&body, &front) {
         Parsed::Single(entry) => single(runner, entry, &passed_on).await,
         Parsed::Batch(entries) => {

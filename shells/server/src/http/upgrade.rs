@@ -134,7 +134,8 @@ fn check_origin(shared: &Shared, headers: &HeaderMap, port: u16) -> Result<(), R
         (None, _) => Ok(()),
         (Some(origin), None) if is_listed(origin) => Ok(()),
         (Some(_), _) => {
-            let detail = "this web page may not open WebSockets here: list its origin in http.link_origins";
+            let detail =
+                "this web page may not open WebSockets here: list its origin in http.link_origins";
             Err(Refused { status: StatusCode::FORBIDDEN, detail })
         }
     }

@@ -110,8 +110,7 @@ async fn hand_to_client(client: &Client, id: &Bytes, stream: &CallStream) {
 async fn hand_from_client(client: &Client, id: &Bytes, stream: &CallStream) {
     while let Some(Chunk { body, is_last }) = poll_fn(|cx| client.poll_chunk(id, cx)).await {
         let bytes = body.len();
-        let sent =
-            if is_last { stream.send_last(body).await } else { stream.send(body).await };
+        let sent = if is_last { stream.send_last(body).await } else { stream.send(body).await };
         // The call has ended: what else comes is of no use.
         if sent.is_err() {
             return;

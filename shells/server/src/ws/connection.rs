@@ -243,10 +243,7 @@ fn write(runner: &crate::calls::Runner, client: &Client, answered: Answered) {
 }
 
 /// The phase after `phase`, once it begins.
-fn next_phase(
-    clients: &Clients,
-    phase: Phase,
-) -> Pin<Box<dyn Future<Output = Phase> + Send>> {
+fn next_phase(clients: &Clients, phase: Phase) -> Pin<Box<dyn Future<Output = Phase> + Send>> {
     let mut phases = clients.phase.subscribe();
     Box::pin(async move {
         match phases.wait_for(|now| *now > phase).await.map(|now| *now) {

@@ -81,7 +81,8 @@ impl FederationMessage<'_> {
             node.address()?;
         }
         if self.ttl == Some(0) {
-            let detail = "the message has crossed as many relays as it may: its ttl is 0".to_owned();
+            let detail =
+                "the message has crossed as many relays as it may: its ttl is 0".to_owned();
             return Err(Invalid { code: ErrorCode::HopLimit, detail });
         }
         if self.kind == Kind::Request && self.correlation_id.is_none() {

@@ -92,9 +92,8 @@ impl Offers {
 
     /// How many services a client offers.
     pub(super) fn count(&self, client: &Arc<Client>) -> usize {
-        let is_member = |group: &&Arc<Group>| {
-            group.members().iter().any(|member| Arc::ptr_eq(member, client))
-        };
+        let is_member =
+            |group: &&Arc<Group>| group.members().iter().any(|member| Arc::ptr_eq(member, client));
         self.groups().values().filter(is_member).count()
     }
 
@@ -185,6 +184,8 @@ fn check_params(body: &[u8]) -> Result<(), ServiceError> {
         _ if body.is_empty() => Ok(()),
         Ok(Kind::Array | Kind::Object) => Ok(()),
         Ok(_) => bad("the parameters must be a JSON array or object".to_owned()),
-        Err(error) => bad(format!("the parameters are not JSON: {} at byte {}", error.what, error.at)),
+        Err(error) => {
+            bad(format!("the parameters are not JSON: {} at byte {}", error.what, error.at))
+        }
     }
 }

@@ -7,8 +7,8 @@ use super::federation_message::{FederationMessage, Invalid, Kind};
 use super::offers::Offer;
 use super::text::finish;
 use crate::calls::Runner;
-use crate::json_rpc::{CallOptions, Front, Parsed, Scanner, is_error_object, write_string};
 use crate::json_rpc::SCAN_DEPTH_MAX;
+use crate::json_rpc::{CallOptions, Front, Parsed, Scanner, is_error_object, write_string};
 use bytes::Bytes;
 use relay_tokio::{CallError, ErrorCode, ServiceError};
 use serde::Deserialize;
@@ -43,7 +43,8 @@ pub(super) fn handle(session: &mut Session, text: &Bytes) -> Reply {
 
 fn reply(session: &mut Session, text: &Bytes) -> Result<Reply, Invalid> {
     let read: Result<Typed, _> = serde_json::from_slice(text);
-    let typed = read.map_err(|error| Invalid::of(format!("the message cannot be read: {error}")))?;
+    let typed =
+        read.map_err(|error| Invalid::of(format!("the message cannot be read: {error}")))?;
     match typed.kind.as_str() {
         "auth" => {
             let token = typed.token.ok_or_else(|| Invalid::of("'auth' takes a 'token'"))?;
@@ -137,11 +138,7 @@ async fn response(runner: &Runner, job: Job, request: &[u8]) -> Option<String> {
     Some(finish(message.reply("response", runner.id(), runner.node.role().name(), &member)))
 }
 
-fn answer(
-    session: &Session,
-    text: &Bytes,
-    message: &FederationMessage<'_>,
-) -> Result<(), Invalid> {
+fn answer(session: &Session, text: &Bytes, message: &FederationMessage<'_>) -> Result<(), Invalid> {
     let slice = |raw: &serde_json::value::RawValue| text.slice_ref(raw.get().as_bytes());
     let id = message.correlation_id.map(slice);
     let id = id.ok_or_else(|| Invalid::of("a response needs the 'correlation_id'"))?;

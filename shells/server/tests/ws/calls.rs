@@ -12,9 +12,7 @@ async fn results_errors_and_ids_pass_byte_for_byte() {
     for id in ["1", "\"a\\u0041\"", "1e400", "null", "-0"] {
         let params = r#"[1e400, 1152921504606846976,{"a":1,"a":2}]"#;
         let method = r#""method":"demo.echo""#;
-        client
-            .send(format!(r#"{{"jsonrpc":"2.0",{method},"params":{params},"id":{id}}}"#))
-            .await;
+        client.send(format!(r#"{{"jsonrpc":"2.0",{method},"params":{params},"id":{id}}}"#)).await;
         let expected = format!(r#"{{"jsonrpc":"2.0","result":{params},"id":{id}}}"#);
         assert_eq!(client.text().await, expected);
     }
@@ -52,7 +50,8 @@ async fn methods_are_addressed_as_by_post() {
 async fn batches_notifications_and_broken_text_are_answered_as_by_post() {
     let server = Server::start().await;
     let mut client = server.client().await;
-    let entry = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "method": "demo.echo", "params": [id] });
+    let entry =
+        |id: u64| json!({ "jsonrpc": "2.0", "id": id, "method": "demo.echo", "params": [id] });
     let notification = json!({ "jsonrpc": "2.0", "method": "demo.echo" });
     client.send_json(&json!([entry(1), notification, 7, entry(2)])).await;
     let answers = client.json().await;
@@ -70,7 +69,8 @@ async fn batches_notifications_and_broken_text_are_answered_as_by_post() {
     let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
     client.send(nested).await;
     assert_eq!(failure(&client.json().await), ("PARSE", "no"));
-    let control = json!({ "jsonrpc": "2.0", "id": 3, "method": "rpc.cancel", "params": { "id": 9 } });
+    let control =
+        json!({ "jsonrpc": "2.0", "id": 3, "method": "rpc.cancel", "params": { "id": 9 } });
     client.send_json(&json!([control, entry(4)])).await;
     let answers = client.json().await;
     assert_eq!((&answers[0]["result"], &answers[1]["result"]), (&json!(false), &json!([4])));

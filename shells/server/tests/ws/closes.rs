@@ -22,6 +22,7 @@ async fn code_after(server: &Server, frames: &[u8]) -> u16 {
     let mut bytes = Vec::new();
     // The server closes the connection, too.
     within(client.stream.read_to_end(&mut bytes)).await.unwrap();
+    assert!(client.is_closed_within(Duration::from_secs(60)).await);
     let at = bytes.iter().position(|&byte| byte == 0x88).expect("a close frame");
     u16::from_be_bytes([bytes[at + 2], bytes[at + 3]])
 }
@@ -152,8 +153,7 @@ async fn a_silent_client_is_pinged_and_then_closed() {
 
 #[tokio::test]
 async fn a_client_that_answers_pings_stays() {
-    let config =
-        GatewayConfig { idle_timeout: Duration::from_secs(4), ..GatewayConfig::default() };
+    let config = GatewayConfig { idle_timeout: Duration::from_secs(4), ..GatewayConfig::default() };
     let server = Server::with(config).await;
     let mut client = server.client().await;
     // Longer than it may be silent: reading is enough to answer.

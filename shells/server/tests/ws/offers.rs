@@ -43,9 +43,7 @@ async fn clients_that_share_a_service_answer_in_turn() {
     assert_eq!(failure(&answer), ("NAME_CONFLICT", "no"));
     // Each has one call to answer before any has two.
     for id in [90, 91] {
-        other
-            .send_json(&json!({ "jsonrpc": "2.0", "id": id, "method": "job.run" }))
-            .await;
+        other.send_json(&json!({ "jsonrpc": "2.0", "id": id, "method": "job.run" })).await;
     }
     for worker in &mut workers {
         let id = worker.json().await["id"].clone();

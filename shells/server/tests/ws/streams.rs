@@ -95,7 +95,10 @@ async fn a_caller_is_granted_what_was_read() {
     client.send_json(&request(90, "demo.gather", json!([]), json!({ "stream": true }))).await;
     client.notify("rpc.chunk", json!({ "id": 90, "chunk": "x".repeat(98) })).await;
     let credit = client.json().await;
-    assert_eq!((&credit["method"], &credit["params"]), (&json!("rpc.credit"), &json!({ "id": 90, "bytes": 132 })));
+    assert_eq!(
+        (&credit["method"], &credit["params"]),
+        (&json!("rpc.credit"), &json!({ "id": 90, "bytes": 132 }))
+    );
     client.notify("rpc.chunk", json!({ "id": 90, "chunk": 1, "last": true })).await;
     assert_eq!(client.answer(90).await["result"][1], 1);
 }

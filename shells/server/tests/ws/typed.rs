@@ -82,7 +82,10 @@ async fn d1_d2_a_request_is_answered_by_a_response() {
         let response = reply(&mut client, &message).await;
         assert_eq!(response["type"], "response", "{response}");
         let found = response["error"]["data"]["code"].as_str().unwrap_or_default();
-        assert!(found == code || code == "UNAVAILABLE" && found.starts_with("NO_SUCH"), "{response}");
+        assert!(
+            found == code || code == "UNAVAILABLE" && found.starts_with("NO_SUCH"),
+            "{response}"
+        );
     }
 }
 
@@ -116,12 +119,21 @@ async fn d5_malformed_messages_are_refused_in_words() {
         (json!({ "type": "nothing" }), "BAD_REQUEST", "'type' is auth"),
         (json!({ "type": 1 }), "BAD_REQUEST", "cannot be read"),
         (json!({ "type": "auth" }), "BAD_REQUEST", "'token'"),
-        (json!({ "type": "request", "server_name": "demo", "method": "echo" }), "BAD_REQUEST",
-            "'correlation_id'"),
-        (json!({ "type": "request", "method": "echo", "correlation_id": 1 }), "BAD_REQUEST",
-            "'server_name'"),
-        (json!({ "type": "request", "server_name": "demo", "correlation_id": 1 }), "BAD_REQUEST",
-            "'method'"),
+        (
+            json!({ "type": "request", "server_name": "demo", "method": "echo" }),
+            "BAD_REQUEST",
+            "'correlation_id'",
+        ),
+        (
+            json!({ "type": "request", "method": "echo", "correlation_id": 1 }),
+            "BAD_REQUEST",
+            "'server_name'",
+        ),
+        (
+            json!({ "type": "request", "server_name": "demo", "correlation_id": 1 }),
+            "BAD_REQUEST",
+            "'method'",
+        ),
         (json!({ "type": "heartbeat", "ttl": 0 }), "HOP_LIMIT", "ttl"),
         (json!({ "type": "heartbeat", "ttl": -1 }), "BAD_REQUEST", "cannot be read"),
         (json!({ "type": "heartbeat", "source_node": "a b" }), "NAME_INVALID", "node id"),

@@ -198,9 +198,13 @@ impl Ws {
     }
 
     pub(crate) async fn answer(&mut self, id: u64) -> Value {
+        let is_it = |value: &Value| value["id"] == id && value.get("method").is_none();
+        if let Some(at) = self.early.iter().position(is_it) {
+            return self.early.remove(at).unwrap();
+        }
         loop {
             let value: Value = serde_json::from_str(&self.text().await).unwrap();
-            if value["id"] == id && value.get("method").is_none() {
+            if is_it(&value) {
                 return value;
             }
             self.early.push_back(value);
