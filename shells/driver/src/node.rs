@@ -266,6 +266,12 @@ impl<R: Runtime> Node<R> {
         self.engine.is_offered(service)
     }
 
+    /// Whether this node itself offers this service.
+    #[must_use]
+    pub fn is_own(&self, service: &str) -> bool {
+        self.engine.is_own(service)
+    }
+
     /// Keeps a link to another Main from now on.
     pub fn add_peer(&self, endpoint: &Endpoint) -> DialId {
         self.engine.dial(&[endpoint.to_string()])

@@ -6,6 +6,8 @@
 mod calls;
 #[path = "ws/closes.rs"]
 mod closes;
+#[path = "ws/document.rs"]
+mod document;
 #[path = "ws/offers.rs"]
 mod offers;
 #[path = "ws/services.rs"]

@@ -51,7 +51,7 @@ impl OwnCall {
         if let Some(id) = &self.id {
             hand_from_client(&self.client, id, stream).await;
         }
-        pending().await
+        pending::<()>().await;
     }
 }
 

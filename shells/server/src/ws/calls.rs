@@ -15,7 +15,7 @@ pub(super) enum Job {
     /// It is known already.
     Ready(Answered),
     /// A call to make.
-    Run(Box<OwnRun>),
+    Run(OwnRun),
 }
 
 /// A call that a client makes.
@@ -50,7 +50,7 @@ impl Job {
             Err(refused) => return Self::not_begun(runner, id, &refused),
         };
         let runner = Arc::clone(runner);
-        Self::Run(Box::new(OwnRun { runner, own, id, call, headers, streams }))
+        Self::Run(OwnRun { runner, own, id, call, headers, streams })
     }
 
     /// An entry that is answered with an error, or with nothing where nothing may be said.

@@ -446,3 +446,6 @@ fn wake(slot: &mut Option<Waker>) {
 const ROOM_BYTES: usize = 64 << 10;
 const CHUNK_OVERHEAD_BYTES: u32 = 32;
 const CREDIT_MAX: i64 = 1 << 40;
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ impl Extension {
                 headers.push((TRACESTATE.to_owned(), state));
             }
         }
-        let streams = members.stream.unwrap_or(members.credit.is_some());
+        let streams = members.stream.unwrap_or_else(|| members.credit.is_some());
         Ok(Self { headers, streams, credit: members.credit })
     }
 }

@@ -5,8 +5,7 @@ use super::call::ServedCall;
 use super::client::Client;
 use crate::json_rpc::{Kind, SCAN_DEPTH_MAX, one_value};
 use relay_tokio::{
-    BoxFuture, CallError, ErrorCode, Node, Scope, Service, ServiceError, ServiceRequest,
-    ServiceResult,
+    BoxFuture, CallError, ErrorCode, Node, Service, ServiceError, ServiceRequest, ServiceResult,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +55,7 @@ impl Offers {
                 }
                 return Ok(());
             }
-        } else if self.is_of_node(&offer.service) {
+        } else if self.node.is_own(&offer.service) {
             return Err(self.conflict("this node offers a service of this name itself"));
         }
         let service = offer.service.clone();
@@ -95,11 +94,6 @@ impl Offers {
         let is_member =
             |group: &&Arc<Group>| group.members().iter().any(|member| Arc::ptr_eq(member, client));
         self.groups().values().filter(is_member).count()
-    }
-
-    fn is_of_node(&self, service: &str) -> bool {
-        let view = self.node.registry();
-        view.services.iter().any(|known| known.scope == Scope::Node && known.name == service)
     }
 
     fn conflict(&self, why: &str) -> CallError {

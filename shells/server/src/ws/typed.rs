@@ -12,7 +12,6 @@ use crate::json_rpc::{CallOptions, Front, Parsed, Scanner, is_error_object, writ
 use bytes::Bytes;
 use relay_tokio::{CallError, ErrorCode, ServiceError};
 use serde::Deserialize;
-use serde_json::json;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -49,8 +48,10 @@ fn reply(session: &mut Session, text: &Bytes) -> Result<Reply, Invalid> {
         "auth" => {
             let token = typed.token.ok_or_else(|| Invalid::of("'auth' takes a 'token'"))?;
             session.auth(&token).map_err(Invalid::from)?;
-            let reply = json!({ "type": "auth_success", "node_id": session.runner().id() });
-            return Ok(Reply::Now(Some(reply.to_string())));
+            let mut out = b"{\"type\":\"auth_success\",\"node_id\":".to_vec();
+            write_string(&mut out, session.runner().id());
+            out.push(b'}');
+            return Ok(Reply::Now(Some(finish(out))));
         }
         "subscribe" | "unsubscribe" | "message" => {
             let detail = format!(
