@@ -7,6 +7,7 @@ pub use crate::{
     PoolConfig, PoolStats, RegistryView, Runtime, STREAM_WINDOW, Scope, Selection, Service,
     ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport, service_fn,
 };
+pub use relay_core::message::CHUNK_BYTES_MAX;
 pub use relay_core::{
     Balance, Balancing, BreakerState, CallError, CloseReason, DialId, ErrorCode, Event, Executed,
     Limits, LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules,
