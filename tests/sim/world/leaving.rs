@@ -131,8 +131,8 @@ impl World {
         Some(leave).filter(|_| is_it && leave.asked_at <= self.now)
     }
 
-    /// Whether a Main that the call may have come to has drained besides the one that sent it on: it
-    /// may have refused the call, or have ended before it got it.
+    /// Whether a Main that the call may have come to has drained besides the one that sent it on:
+    /// it may have refused the call, or have ended before it got it.
     fn drains_elsewhere(&self, record: &Record) -> bool {
         let mains = &self.hosts[..usize::from(self.plan.topology.mains)];
         let drains = mains.iter().filter(|main| {
