@@ -165,7 +165,9 @@ impl World {
         let server = record.server.map(usize::from);
         let mut hosts = mains.chain([at]).chain(server);
         let plain = record.step.chunks == 0 && !record.hostile && !self.hostility;
-        let lasting = self.limits.labels_per_slot == u32::MAX;
+        // Where labels are few, or the bound of what may wait is small, links end by themselves.
+        let lasting = self.limits.labels_per_slot == u32::MAX
+            && self.limits.write_bytes_max >= WRITE_BYTES_AMPLE;
         plain && lasting && hosts.all(|host| self.hosts[host].is_calm_since(since))
     }
 
@@ -190,4 +192,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 const FOUND_OUT: Duration = Duration::from_secs(5);
+/// No turn of a node writes so much to one link in these worlds.
+const WRITE_BYTES_AMPLE: u32 = 1 << 20;
 const LEAVE_SLACK: Duration = Duration::from_millis(100);
