@@ -4,6 +4,7 @@
 use crate::checker::Checker;
 use crate::dice::Dice;
 use crate::draw::Draw;
+use crate::golden::Recorder;
 use crate::network::Wire;
 use crate::plan::{Federation, Plan};
 use crate::queue::{Event, Queue};
@@ -23,6 +24,7 @@ mod host;
 mod life;
 mod mains;
 mod outcomes;
+mod record;
 mod registries;
 mod steps;
 mod streams;
@@ -52,6 +54,8 @@ pub struct World {
     source: Source,
     next_step: Option<Timed>,
     recorded: Option<Vec<Timed>>,
+    /// Follows one host, for a golden trace.
+    recorder: Option<Box<Recorder>>,
     phase: Phase,
     /// Calls that must succeed, the next one last, and since when it is tried.
     probes: Vec<crate::step::CallStep>,
@@ -163,6 +167,7 @@ impl World {
             source,
             next_step: None,
             recorded: None,
+            recorder: None,
             phase: Phase::Storm,
             probes: Vec::new(),
             probing_since: None,
@@ -238,7 +243,9 @@ impl World {
             Event::Boot { host, life } => self.boot(usize::from(host), life),
             Event::Refused { host, life, dial } => self.refused(usize::from(host), life, dial),
             Event::Wake { host } => self.wake_host(usize::from(host)),
-            Event::Closed { host, life, link } => self.closed(usize::from(host), life, link),
+            Event::Closed { host, life, link } => {
+                self.closed(usize::from(host), life, link, true);
+            }
             Event::Ghost { at } => self.haunt(at as usize),
             Event::Step => self.take_step(),
             Event::Audit { host } => self.audit_later(usize::from(host)),

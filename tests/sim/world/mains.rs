@@ -1,6 +1,7 @@
 //! Mains among themselves: who dials whom, what comes between them, and how one leaves.
 
 use super::World;
+use crate::golden::Input;
 use crate::plan::{Federation, Topology};
 use crate::queue::Event;
 use crate::span::Span;
@@ -12,7 +13,7 @@ impl World {
     /// The addresses that a host dials, each list for one link.
     pub(super) fn dials_of(&self, at: usize) -> Vec<Vec<String>> {
         let topology = self.plan.topology;
-        let address = |main: u16| format!("main-{main}");
+        let address = |main: u16| format!("tcp://main-{main}:1");
         if self.hosts[at].role == Role::Main {
             let own = at as u16;
             let peers = (0..topology.mains).filter(|peer| self.dials_peer(own, *peer));
@@ -31,7 +32,8 @@ impl World {
 
     /// The Main that an address stands for.
     pub(super) fn main_at(&self, address: &str) -> Option<usize> {
-        let number = address.strip_prefix("main-")?.parse::<u16>().ok()?;
+        let number =
+            address.strip_prefix("tcp://main-")?.strip_suffix(":1")?.parse::<u16>().ok()?;
         (number < self.plan.topology.mains).then_some(usize::from(number))
     }
 
@@ -101,6 +103,11 @@ impl World {
         if host.role != Role::Main || host.condition.asleep_until > self.now {
             return;
         }
+        if host.node.is_none() {
+            return;
+        }
+        self.input(at, || Input::Leave);
+        let host = &mut self.hosts[at];
         let Some(node) = &mut host.node else { return };
         node.leave(local, &mut host.out);
         host.condition.troubled_at = host.condition.troubled_at.max(self.now.after(lasts.0));
@@ -120,6 +127,13 @@ impl World {
         if host.condition.asleep_until > self.now {
             return host.deferred.push(Event::Ends { host: at as u16, life, drained });
         }
+        if host.node.is_none() {
+            return;
+        }
+        if !drained && self.records(at) {
+            return self.end_recorded(at);
+        }
+        let host = &mut self.hosts[at];
         let Some(node) = &mut host.node else { return };
         if !drained {
             node.drain(local, &mut host.out);
@@ -129,6 +143,10 @@ impl World {
         }
         node.close_all(CloseReason::Shutdown, local, &mut host.out);
         self.apply(at);
+        self.restart(at);
+    }
+
+    pub(super) fn restart(&mut self, at: usize) {
         let up_at = self.now.after(RESTART_AFTER);
         self.hosts[at].condition.trouble(self.now, RESTART_AFTER);
         self.crash(at, Some(up_at));
