@@ -9,14 +9,15 @@ use relay_sim::golden::{Input, Trace, play, record};
 use std::sync::Arc;
 
 fn planted(trace: &Trace, planted: Planted) -> Result<u64, String> {
-    let around = Arc::new(Around { planted: Some(planted), ..Around::default() });
-    Ok(block_on(replay_in::<Tokio>(trace, around))??.hash)
+    let mut around = Around::default();
+    around.planted = Some(planted);
+    Ok(block_on(replay_in::<Tokio>(trace, Arc::new(around)))??.hash)
 }
 
 /// Whether the defect shows in this trace.
 fn shows(trace: &Trace, defect: Planted) -> bool {
     let golden = play(trace).expect("the bare loop replays it").hash;
-    planted(trace, defect) != Ok(golden)
+    planted(trace, defect).is_ok_and(|hash| hash != golden)
 }
 
 #[test]
