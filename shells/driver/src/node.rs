@@ -77,6 +77,9 @@ pub enum StartError {
     Limits(LimitsInvalid),
     /// The system gives no random bytes.
     Entropy,
+    /// A pool whose numbers contradict each other, or whose links would not be callers of their
+    /// own.
+    Pool,
 }
 
 impl NodeConfig {
@@ -105,6 +108,14 @@ impl<R> Clone for Node<R> {
     }
 }
 
+impl<R> Node<R> {
+    /// Says goodbye on every link and waits for nothing.
+    pub(crate) fn close_now(&self) {
+        self.engine.drain();
+        self.engine.close_all();
+    }
+}
+
 impl<R: Runtime> Node<R> {
     /// Starts a node on the runtime of the caller.
     ///
@@ -122,7 +133,10 @@ impl<R: Runtime> Node<R> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_on(config: NodeConfig, runtime: R) -> Result<Self, StartError> {
-        let runtime = Arc::new(runtime);
+        Self::start_shared(config, Arc::new(runtime))
+    }
+
+    pub(crate) fn start_shared(config: NodeConfig, runtime: Arc<R>) -> Result<Self, StartError> {
         let random = || runtime.random().ok_or(StartError::Entropy);
         let role = config.role;
         config.limits.validate().map_err(StartError::Limits)?;
@@ -385,6 +399,9 @@ impl fmt::Display for StartError {
             Self::Cluster => f.write_str("a cluster name is 1 to 64 of a-z 0-9 . _ -"),
             Self::Limits(invalid) => invalid.fmt(f),
             Self::Entropy => f.write_str("the system gives no random bytes"),
+            Self::Pool => f.write_str(
+                "a pool has 1 to max links, min of them always; each is a caller without id and key",
+            ),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::player::replay;
 use crate::runtime::Executor;
-use async_executor::LocalExecutor;
 use relay_driver::BoxFuture;
 use relay_sim::golden::{Outcome, Trace};
+use smol::LocalExecutor;
 
 /// The executor of this thread.
 pub(crate) struct Smol;
@@ -24,5 +24,5 @@ impl Executor for Smol {
 /// # Errors
 /// As [`replay`].
 pub fn play_on_smol(trace: &Trace) -> Result<Outcome, String> {
-    EXECUTOR.with(|executor| futures_lite::future::block_on(executor.run(replay::<Smol>(trace))))
+    EXECUTOR.with(|executor| smol::block_on(executor.run(replay::<Smol>(trace))))
 }
