@@ -38,7 +38,10 @@ impl World {
         let host = &mut self.hosts[at];
         let Some(node) = &mut host.node else { return };
         node.leave(local, &mut host.out);
-        let until = drains_at.after(DRAIN_MAX);
+        // A recorded Main gives calls in flight no time: see World::end_recorded.
+        let drain = if self.records(at) { Duration::ZERO } else { DRAIN_MAX };
+        let host = &mut self.hosts[at];
+        let until = drains_at.after(drain);
         host.condition.leaves_until = host.condition.leaves_until.max(until);
         let life = host.life;
         // Who is asked twice leaves once.

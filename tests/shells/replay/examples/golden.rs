@@ -8,7 +8,6 @@ use relay_replay::{line, play_on_smol, play_on_tokio};
 use relay_sim::golden::{Outcome, Trace, play, record};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 fn main() -> ExitCode {
     let keep = std::env::args().nth(1).map(PathBuf::from);
@@ -26,9 +25,9 @@ fn replay_all(keep: Option<&Path>) -> Result<(), String> {
     let traces: Vec<Trace> = (1..=TRACES).map(record).collect::<Result<_, _>>()?;
     let golden = expected(&traces)?;
     for (name, player) in PLAYERS {
-        let started = Instant::now();
         for (trace, golden) in traces.iter().zip(&golden) {
             let found = line(trace, player(trace).map_err(|error| format!("{name}: {error}"))?);
+            println!("{name} {found}");
             if found != *golden {
                 return Err(format!(
                     "{name} differs (seed, node, inputs, digest):\n    golden {golden}\n    \
@@ -37,7 +36,6 @@ fn replay_all(keep: Option<&Path>) -> Result<(), String> {
                 ));
             }
         }
-        println!("{name} {:.1}", started.elapsed().as_secs_f64());
     }
     if let Some(path) = keep {
         let bytes = Trace::encode(&traces).map_err(|error| error.to_string())?;

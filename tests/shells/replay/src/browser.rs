@@ -20,7 +20,7 @@ impl Executor for Browser {
 /// # Errors
 /// A text, where the bytes are no traces or one cannot be replayed.
 #[wasm_bindgen]
-pub(crate) async fn replay_all(traces: Vec<u8>) -> Result<String, String> {
+pub async fn replay_all(traces: Vec<u8>) -> Result<String, String> {
     let traces = Trace::decode(&traces).map_err(|error| error.to_string())?;
     let mut lines = String::new();
     for trace in &traces {

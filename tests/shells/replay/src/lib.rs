@@ -18,6 +18,8 @@ mod task;
 mod tokio;
 mod transport;
 
+#[cfg(target_family = "wasm")]
+pub use browser::replay_all;
 pub use player::{line, replay};
 pub use runtime::Executor;
 #[cfg(not(target_family = "wasm"))]
