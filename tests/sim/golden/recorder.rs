@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// late: when a node is told what is due is for its shell to decide.
 #[must_use]
 pub fn plan(seed: u64) -> Plan {
-    let mut plan = if seed % 2 == 0 { Plan::federation(seed) } else { Plan::swarm(seed) };
+    let mut plan = if seed.is_multiple_of(2) { Plan::federation(seed) } else { Plan::swarm(seed) };
     plan.duration = Span::seconds(10);
     let traffic = &mut plan.traffic;
     traffic.body_max = traffic.body_max.min(8_000);

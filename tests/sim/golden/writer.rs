@@ -82,7 +82,8 @@ mod tests {
     #[test]
     fn what_was_taken_together_is_reported_together() {
         let mut writer = Writer::default();
-        (writer.queue(100), writer.queue(50));
+        writer.queue(100);
+        writer.queue(50);
         writer.accept(100);
         assert_eq!(writer.report(), 0);
         // Behind the batch, which is not written yet.
