@@ -90,8 +90,8 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "traces",
-        about: "200 seeds, each the same world two times in debug, in release and on wasm32",
-        needs: &[Tool::WasiTarget, Tool::Node],
+        about: "200 seeds, the same worlds in every build; 100 golden traces, equal in every shell",
+        needs: &[Tool::WasiTarget, Tool::WasmTarget, Tool::Node, Tool::Chromium],
         commands: &[Invocation::new("cargo xtask traces --seeds 200")],
     },
     Step {

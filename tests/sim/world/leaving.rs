@@ -3,6 +3,7 @@
 use super::World;
 use super::wires::DELAY_MAX;
 use crate::checker::{Record, SentOn};
+use crate::golden::Input;
 use crate::queue::Event;
 use crate::span::Span;
 use relay_core::{Answer, CloseReason, ErrorCode, Executed, Instant, Role};
@@ -30,9 +31,17 @@ impl World {
         if host.role != Role::Main || host.condition.asleep_until > self.now {
             return;
         }
+        if host.node.is_none() {
+            return;
+        }
+        self.input(at, || Input::Leave);
+        let host = &mut self.hosts[at];
         let Some(node) = &mut host.node else { return };
         node.leave(local, &mut host.out);
-        let until = drains_at.after(DRAIN_MAX);
+        // A recorded Main gives calls in flight no time: see World::end_recorded.
+        let drain = if self.records(at) { Duration::ZERO } else { DRAIN_MAX };
+        let host = &mut self.hosts[at];
+        let until = drains_at.after(drain);
         host.condition.leaves_until = host.condition.leaves_until.max(until);
         let life = host.life;
         // Who is asked twice leaves once.
@@ -56,6 +65,10 @@ impl World {
         if host.condition.asleep_until > self.now {
             return host.deferred.push(Event::Ends { host: at as u16, life, drained });
         }
+        if self.records(at) {
+            return self.end_recorded(at);
+        }
+        let host = &mut self.hosts[at];
         let (Some(node), Some(leave)) = (&mut host.node, host.leave) else { return };
         if !drained {
             node.drain(local, &mut host.out);
@@ -71,6 +84,11 @@ impl World {
         let Some(node) = &mut host.node else { return };
         node.close_all(CloseReason::Shutdown, local, &mut host.out);
         self.apply(at);
+        self.restart(at);
+    }
+
+    /// The process of a Main that has left ends, and starts again.
+    pub(super) fn restart(&mut self, at: usize) {
         let up_at = self.now.after(RESTART_AFTER);
         let condition = &mut self.hosts[at].condition;
         condition.leaves_until = condition.leaves_until.max(up_at);
