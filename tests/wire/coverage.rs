@@ -252,7 +252,7 @@ const fn vector_of(kind: Kind) -> &'static str {
 
 fn take(bytes: &[u8]) -> Frame {
     let mut input = BytesMut::from(bytes);
-    let taken = Frame::take(&mut input, 1 << 20).expect("legal").expect("whole");
+    let taken = Frame::take(&mut input, 1 << 20, u8::MAX).expect("legal").expect("whole");
     assert!(input.is_empty(), "a vector is one frame");
     taken
 }

@@ -197,6 +197,7 @@ pub(crate) fn requests(packed: &Packed) -> Vec<Request<'_>> {
         content: 0,
         headers: Texts::default(),
         path: Texts::default(),
+        reads: 0,
     };
     let full = RequestEnvelope {
         node: "alice",
@@ -278,6 +279,7 @@ pub(crate) fn envelope<T: Serialize>(envelope: &T, body: &[u8]) -> Vec<u8> {
 
 fn config(role: Role) -> Config {
     let mut config = Config::new(role);
+    config.compressions = 0;
     config.limits.calls_per_link_max = 1_024;
     config.limits.frame_bytes_max = 16 << 20;
     config

@@ -14,11 +14,7 @@ pub(super) fn deflate(body: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-pub(super) fn inflate(
-    block: &[u8],
-    length: usize,
-    head: &[u8],
-) -> Result<Vec<u8>, InflateError> {
+pub(super) fn inflate(block: &[u8], length: usize, head: &[u8]) -> Result<Vec<u8>, InflateError> {
     if count(block, length) != Some(length) {
         return Err(InflateError::Malformed);
     }

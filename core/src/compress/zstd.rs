@@ -20,11 +20,7 @@ mod matches;
 pub(super) use encode::deflate;
 
 /// Inflates one frame of `length` plain bytes behind a copy of `head`.
-pub(super) fn inflate(
-    frame: &[u8],
-    length: usize,
-    head: &[u8],
-) -> Result<Vec<u8>, InflateError> {
+pub(super) fn inflate(frame: &[u8], length: usize, head: &[u8]) -> Result<Vec<u8>, InflateError> {
     let (window, blocks) = read_header(frame, length)?;
     let block_max = window.min(ZSTD_WINDOW_BYTES_MAX) as usize;
     if most(blocks, block_max)? < length {

@@ -5,7 +5,7 @@ use super::{Phase, Shard};
 use crate::close::CloseReason;
 use crate::config::Role;
 use crate::error::ErrorCode;
-use crate::frame::{Frame, FrameError, Kind};
+use crate::frame::{Frame, FrameError, Kind, says_compressed};
 use crate::mail::{MailBody, MailTo};
 use crate::outbox::{LinkId, Outbox};
 use crate::time::Instant;
@@ -41,7 +41,7 @@ impl Shard {
             return false;
         };
         network.heard_at = now;
-        match Frame::take(input, network.frame_bytes_in) {
+        match Frame::take(input, network.frame_bytes_in, network.compressions_in) {
             Ok(Some(frame)) => {
                 network.partial = None;
                 self.stats.frames_in += 1;
@@ -59,8 +59,16 @@ impl Shard {
                 false
             }
             Err(error) => {
-                let reason = CloseReason::Fault(code_of(error));
-                self.close(link, reason, &error.to_string(), now, out);
+                let code = match error {
+                    // Nothing is inflated for strangers, so it is too early to talk of it.
+                    FrameError::Flags { flags }
+                        if network.peer().is_none() && says_compressed(flags) =>
+                    {
+                        ErrorCode::BadState
+                    }
+                    _ => code_of(error),
+                };
+                self.close(link, CloseReason::Fault(code), &error.to_string(), now, out);
                 true
             }
         }

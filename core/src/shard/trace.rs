@@ -39,7 +39,7 @@ impl Shard {
             encode(&envelope, out);
             encode_hops(&hops, out);
         };
-        self.writer.write(Kind::Response, label, 0, write, body)
+        self.writer.write_packed(Kind::Response, label, 0, write, body, frame.compression())
     }
 
     /// An error with the hops so far and that of this node.

@@ -52,9 +52,9 @@ mod websocket;
 
 pub use relay_core::DialId;
 pub use relay_core::{
-    Balance, Balancing, BreakerState, CallError, CloseReason, ErrorCode, Event, Executed, Limits,
-    LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules, Stats,
-    StreamError, TraceHop, is_method, is_node_id, is_service, is_target,
+    Balance, Balancing, BreakerState, CallError, CloseReason, Compression, ErrorCode, Event,
+    Executed, Limits, LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown,
+    ServiceRules, Stats, StreamError, TraceHop, is_method, is_node_id, is_service, is_target,
 };
 pub use relay_driver::{
     Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,

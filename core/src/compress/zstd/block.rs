@@ -122,8 +122,7 @@ impl<'a> Decoder<'a> {
         let last = count.checked_sub(share * 3).ok_or(InflateError::Malformed)?;
         for length in lengths.as_chunks::<2>().0 {
             let length = usize::from(u16::from_le_bytes(*length));
-            let (stream, rest) =
-                streams.split_at_checked(length).ok_or(InflateError::Malformed)?;
+            let (stream, rest) = streams.split_at_checked(length).ok_or(InflateError::Malformed)?;
             codes.decode(stream, share, &mut self.literals)?;
             streams = rest;
         }
@@ -219,7 +218,11 @@ fn repeat(
 
 /// The distance that a value stands for: one of the last three, or one that is told. `after` tells
 /// whether there were literals before it.
-pub(super) fn distance(recent: &mut [usize; 3], value: u64, after: bool) -> Result<usize, InflateError> {
+pub(super) fn distance(
+    recent: &mut [usize; 3],
+    value: u64,
+    after: bool,
+) -> Result<usize, InflateError> {
     let place = value as usize - usize::from(after);
     if value > 3 {
         let told = usize::try_from(value - 3).map_err(|_| InflateError::Malformed)?;
@@ -232,11 +235,7 @@ pub(super) fn distance(recent: &mut [usize; 3], value: u64, after: bool) -> Resu
     if recent[0] == 0 { Err(InflateError::Malformed) } else { Ok(recent[0]) }
 }
 
-fn length(
-    codes: &[(u32, u8)],
-    symbol: u8,
-    bits: &mut Backward<'_>,
-) -> Result<usize, InflateError> {
+fn length(codes: &[(u32, u8)], symbol: u8, bits: &mut Backward<'_>) -> Result<usize, InflateError> {
     let (base, extra) = *codes.get(usize::from(symbol)).ok_or(InflateError::Malformed)?;
     Ok((base + bits.take(u32::from(extra))?) as usize)
 }
@@ -273,9 +272,8 @@ const USUAL_LITERALS: [i16; 36] = [
     -1, -1, -1, -1,
 ];
 
-const USUAL_OFFSETS: [i16; 29] = [
-    1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1,
-];
+const USUAL_OFFSETS: [i16; 29] =
+    [1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1];
 
 const USUAL_MATCHES: [i16; 53] = [
     1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
@@ -283,8 +281,13 @@ const USUAL_MATCHES: [i16; 53] = [
 ];
 
 /// The least length of each code, and the bits that are added to it.
-pub(super) const LITERAL_LENGTHS: [(u32, u8); 36] =
-    codes(0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+pub(super) const LITERAL_LENGTHS: [(u32, u8); 36] = codes(
+    0,
+    [
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10,
+        11, 12, 13, 14, 15, 16,
+    ],
+);
 
 pub(super) const MATCH_LENGTHS: [(u32, u8); 53] = codes(
     3,

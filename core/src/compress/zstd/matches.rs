@@ -29,9 +29,9 @@ impl Finder {
         while let Some(word) = first_four(text, at) {
             let slot = (word.wrapping_mul(HASH) >> (32 - SEEN_BITS)) as usize;
             let place = core::mem::replace(&mut self.seen[slot], at as u32 + 1) as usize;
-            let found = place.checked_sub(1).filter(|place| {
-                at - place <= WINDOW && first_four(text, *place) == Some(word)
-            });
+            let found = place
+                .checked_sub(1)
+                .filter(|place| at - place <= WINDOW && first_four(text, *place) == Some(word));
             let Some(found) = found else {
                 // Where nothing repeats itself for long it is looked at less closely.
                 at += 1 + (misses >> 6);
