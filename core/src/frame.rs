@@ -395,8 +395,7 @@ fn check_flags(flags: u16, length: u32, compressions: u8) -> Result<(), FrameErr
 #[cold]
 fn may_compress(number: u16, kind: Kind, compressions: u8) -> bool {
     let Some(compression) = Compression::from_number(number) else { return false };
-    let is_offered = compressions & compression.bit() != 0 || cfg!(mutant = "flag_unchecked");
-    kind.has_body() && is_offered
+    kind.has_body() && compressions & compression.bit() != 0
 }
 
 /// Whether flags say that a body is compressed, in whatever way.

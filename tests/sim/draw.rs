@@ -205,7 +205,7 @@ impl Topology {
 }
 
 /// A share as parts of a million.
-fn parts(share: f64) -> u32 {
+pub(crate) fn parts(share: f64) -> u32 {
     (share * 1e6) as u32
 }
 

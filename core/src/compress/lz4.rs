@@ -4,14 +4,14 @@ use super::InflateError;
 use alloc::vec::Vec;
 
 /// Appends the block. Nothing comes of it when it would be no shorter than `body`.
-pub(super) fn deflate(body: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn deflate(body: &[u8], mut out: Vec<u8>) -> Option<Vec<u8>> {
     let start = out.len();
     out.resize(start + lz4_flex::block::get_maximum_output_size(body.len()), 0);
     let length = lz4_flex::block::compress_into(body, &mut out[start..]).ok()?;
     out.truncate(start + length);
     // A body may be kept for as long as its call lasts.
     out.shrink_to_fit();
-    Some(())
+    Some(out)
 }
 
 pub(super) fn inflate(block: &[u8], length: usize, head: &[u8]) -> Result<Vec<u8>, InflateError> {

@@ -162,34 +162,56 @@ impl Shard {
         let back = self.links.get(call.back);
         let waits = back.is_some_and(|back| back.inbound.peek(call.back_label).is_some());
         let Some(kept) = self.kept.release(call.kept) else { return false };
-        if !waits || call.deadline <= now {
+        if !waits {
             return false;
         }
-        let Some((frame, mut plan)) = self.unpack(call, &Frame::copy(&kept), now) else {
-            return false;
-        };
-        drop(kept);
+        if let Err(error) = self.send_plain(call, &Frame::copy(&kept), now, out) {
+            self.answer_error(call, &error, now, out);
+        }
+        true
+    }
+
+    fn send_plain(
+        &mut self,
+        call: &OutCall,
+        packed: &Frame,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), CallError> {
+        if call.deadline <= now {
+            let error = self.error(ErrorCode::Deadline, "no time was left");
+            return Err(error.with_executed(Executed::No));
+        }
+        let (mut frame, mut plan) = self.unpack(call, packed, now)?;
         plan.options |= call.options & MAY_HAVE_RUN;
-        let mut frame = frame;
         let target = self.near(plan.target.link);
-        let passes = self.check_passage(call.back, target, &frame, &plan);
-        if passes.is_err() || self.pave(&mut frame, &plan).is_err() {
-            return false;
+        self.check_passage(call.back, target, &frame, &plan)?;
+        self.pave(&mut frame, &plan)?;
+        if !self.send_again(call, target, frame, &plan, now, out) {
+            return Err(self.error(ErrorCode::IdExhausted, "no label is left on the link"));
         }
-        let sent = self.send_again(call, target, frame, &plan, now, out);
-        self.stats.calls_sent_plain += u64::from(sent);
-        sent
+        self.stats.calls_sent_plain += 1;
+        Ok(())
     }
 
     /// A request of the local application as it was before it was compressed, and where it goes.
-    fn unpack(&mut self, call: &OutCall, packed: &Frame, now: Instant) -> Option<(Frame, Plan)> {
-        let (mut envelope, body) = RequestEnvelope::decode(packed.payload()).ok()?;
+    fn unpack(
+        &mut self,
+        call: &OutCall,
+        packed: &Frame,
+        now: Instant,
+    ) -> Result<(Frame, Plan), CallError> {
+        let own =
+            |shard: &Self| shard.error(ErrorCode::Internal, "a request that was kept is lost");
+        let decoded = RequestEnvelope::decode(packed.payload()).ok();
+        let (mut envelope, body) = decoded.ok_or_else(|| own(self))?;
+        let compression = packed.compression().ok_or_else(|| own(self))?;
         self.plain.insert(envelope.service, now);
-        let body = inflate(body, packed.compression()?, u32::MAX, &[]).ok()?;
+        let body = inflate(body, compression, u32::MAX, &[]).map_err(|_| own(self))?;
         // It goes where a call without a path goes, which may be elsewhere by now.
         envelope.path = Texts::default();
         envelope.options &= !OPTION_PATH;
-        let target = self.resolve(call.back, &envelope, (Slot::NONE, 0), now).ok()?;
+        let target = self.resolve(call.back, &envelope, (Slot::NONE, 0), now)?;
         let plan = Plan {
             target,
             deadline: call.deadline,
@@ -203,7 +225,7 @@ impl Shard {
         };
         let write = |out: &mut BytesMut| encode(&envelope, out);
         let ttl = envelope.ttl;
-        Some((self.writer.write(Kind::Request, packed.id(), ttl, write, &body), plan))
+        Ok((self.writer.write(Kind::Request, packed.id(), ttl, write, &body), plan))
     }
 
     /// What the answer of the local application to a call is compressed with.
@@ -308,3 +330,6 @@ const fn with_limit(told: CallError, error: InflateError) -> CallError {
 const PLAIN_MAX: usize = 256;
 /// How long bodies for a service stay plain after one of them was not taken.
 const PLAIN_FOR: Duration = Duration::from_secs(60);
+
+#[cfg(all(test, feature = "lz4", feature = "zstd"))]
+mod tests;

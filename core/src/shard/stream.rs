@@ -213,8 +213,11 @@ impl Shard {
         if let Some(compression) = frame.compression()
             && !self.links.get(over).is_some_and(|next| self.takes(next, compression))
         {
-            let text = "a link on the way of the stream does not take this compression";
-            let error = self.error(ErrorCode::Capabilities, text);
+            if self.links.is_network(from) && frame.verify().is_err() {
+                return self.doom(from, CloseReason::Fault(ErrorCode::BadChecksum));
+            }
+            let code = if as_answer { ErrorCode::BadResponse } else { ErrorCode::BadRequest };
+            let error = self.error(code, "a chunk is compressed, and nobody asked for that");
             return self.break_off(place, &error, now, out);
         }
         self.stats.chunks_forwarded += 1;
@@ -467,7 +470,7 @@ impl Shard {
 /// for a length that no chunk has.
 #[inline]
 fn plain_bytes(frame: &Frame, body: &[u8]) -> Option<usize> {
-    if frame.compression().is_none() {
+    if frame.compression().is_none() || cfg!(mutant = "chunk_counted_packed") {
         return Some(body.len());
     }
     let bytes = plain_length(body)? as usize;

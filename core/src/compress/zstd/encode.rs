@@ -8,7 +8,7 @@ use super::{InflateError, MAGIC, ZSTD_WINDOW_BYTES_MAX, literals};
 use alloc::vec::Vec;
 
 /// Appends one frame.
-pub(in super::super) fn deflate(body: &[u8], out: &mut Vec<u8>) -> Result<(), InflateError> {
+pub(in super::super) fn deflate(body: &[u8], mut out: Vec<u8>) -> Result<Vec<u8>, InflateError> {
     out.extend_from_slice(&MAGIC);
     // No optional field but the window, which is a power of two.
     out.extend_from_slice(&[0, (ZSTD_WINDOW_BYTES_MAX.ilog2() as u8 - 10) << 3]);
@@ -20,19 +20,19 @@ pub(in super::super) fn deflate(body: &[u8], out: &mut Vec<u8>) -> Result<(), In
         let end = body.len().min(at + BLOCK_BYTES);
         let (plain, is_last) = (&body[at..end], end == body.len());
         if plain.iter().all(|byte| *byte == plain[0]) {
-            header(out, plain.len(), 1, is_last);
+            header(&mut out, plain.len(), 1, is_last);
             out.push(plain[0]);
         } else {
             let matches = finder.find(body, at, end);
             let before = recent;
             let packed = encoders.block(plain, &matches, &mut recent)?;
             if packed.len() < plain.len() {
-                header(out, packed.len(), 2, is_last);
+                header(&mut out, packed.len(), 2, is_last);
                 out.extend_from_slice(&packed);
             } else {
                 // Its sequences are not told, so its distances are not known either.
                 recent = before;
-                header(out, plain.len(), 0, is_last);
+                header(&mut out, plain.len(), 0, is_last);
                 out.extend_from_slice(plain);
             }
         }
@@ -40,7 +40,7 @@ pub(in super::super) fn deflate(body: &[u8], out: &mut Vec<u8>) -> Result<(), In
     }
     // A body may be kept for as long as its call lasts.
     out.shrink_to_fit();
-    Ok(())
+    Ok(out)
 }
 
 fn header(out: &mut Vec<u8>, size: usize, kind: u32, is_last: bool) {
