@@ -189,6 +189,22 @@ fn a_public_address_needs_consent() {
 }
 
 #[test]
+fn bodies_are_compressed_only_where_that_is_asked_for() {
+    let all = load(&[], &[]).expect("defaults");
+    assert_eq!(all.node.compression, None);
+    for (text, expected) in
+        [("off", None), ("lz4", Some(Compression::Lz4)), ("zstd", Some(Compression::Zstd))]
+    {
+        let flag = load(&["--compression", text], &[("RELAY_NODE__COMPRESSION", "zstd")]);
+        assert_eq!(flag.expect("a flag").node.compression, expected);
+        let environment = load(&[], &[("RELAY_NODE__COMPRESSION", text)]).expect("environment");
+        assert_eq!(environment.node.compression, expected);
+    }
+    let error = load(&["--compression", "gzip"], &[]).expect_err("no such way").to_string();
+    assert!(error.contains("off, lz4 or zstd"), "{error}");
+}
+
+#[test]
 fn a_home_may_know_several_mains() {
     let flags = ["--connect", "ws://a:1,ws://b:2", "--connect", "tcp://c:3", "--zone", "eu-1"];
     let config = load(&flags, &[]).expect("flags");
