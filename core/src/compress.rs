@@ -1,10 +1,10 @@
 //! Bodies that travel compressed: each on its own, inflated only by the node that reads them.
 //!
 //! A compressed body is the length of the plain one in four bytes, lowest first, and then what the
-//! algorithm made of it: for LZ4 one block, for Zstd one frame. With LZ4 this is what libraries call
-//! "block with its size in front". The length is a claim: it is compared with the limit before
-//! anything else, and with what the compressed bytes amount to before anything is allocated. Nothing
-//! is shared between bodies, so one caller's text never tells about another's (CRIME).
+//! algorithm made of it: for LZ4 one block, for Zstd one frame. With LZ4 this is what libraries
+//! call "block with its size in front". The length is a claim: it is compared with the limit before
+//! anything else, and with what the compressed bytes amount to before anything is allocated.
+//! Nothing is shared between bodies, so one caller's text never tells about another's (CRIME).
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -3,8 +3,8 @@
 use relay_core::message::{
     CHUNK_BYTES_MAX, ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, HEADER_BYTES_MAX,
     HEADERS_MAX, HOPS_BYTES_MAX, HopList, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH,
-    OPTION_READS, OPTION_STREAM, OPTION_TRACE, PATH_MAX, Record, RequestEnvelope, ResponseEnvelope, Texts,
-    is_target, records,
+    OPTION_READS, OPTION_STREAM, OPTION_TRACE, PATH_MAX, Record, RequestEnvelope, ResponseEnvelope,
+    Texts, is_target, records,
 };
 use relay_core::{CloseReason, ErrorCode, is_method, is_node_id, is_service};
 use serde::Serialize;
