@@ -157,5 +157,5 @@ pub const ZSTD_WINDOW_BYTES_MAX: u32 = 32 << 10;
 
 const LENGTH_BYTES: usize = 4;
 
-#[cfg(all(test, feature = "lz4", feature = "zstd"))]
+#[cfg(test)]
 mod tests;

@@ -1,3 +1,6 @@
+//! What is deflated inflates to the same, and what is wrong to nothing.
+#![cfg(all(feature = "lz4", feature = "zstd"))]
+
 use super::*;
 use crate::rng::Generator;
 use alloc::format;
@@ -60,4 +63,42 @@ fn what_is_deflated_inflates_to_the_same() {
         println!("{compression:?}: 20000 B of JSON are {} B", packed.len());
         assert!(packed.len() < 10_000);
     }
+}
+
+#[test]
+fn every_prefix_and_every_other_byte_is_refused_or_another_text() {
+    for compression in Compression::ALL {
+        let body = json(3_000);
+        let packed = deflate(&body, compression).expect("shrinks");
+        for end in 0..packed.len() {
+            assert!(inflate(&packed[..end], compression, LIMIT, b"").is_err(), "{end}");
+        }
+        let longer = [&packed[..], &[0]].concat();
+        assert!(inflate(&longer, compression, LIMIT, b"").is_err(), "a byte too many");
+        let mut refused = 0;
+        for at in 0..packed.len() {
+            let mut bad = packed.clone();
+            bad[at] ^= 1 << (at % 8);
+            match inflate(&bad, compression, LIMIT, b"") {
+                Ok(plain) => assert_eq!(plain.len(), body.len(), "{at}"),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 20, "{compression:?}: {refused}");
+    }
+}
+
+#[test]
+fn an_output_starts_empty_for_its_matches() {
+    // A match of what is before the output: the head is not to be had either.
+    let mut body = Vec::from(60_u32.to_le_bytes());
+    body.extend([0x1f, b'x', 9, 0, 35, 0x50, 1, 2, 3, 4, 5]);
+    let head = [7; 64];
+    assert_eq!(inflate(&body, Compression::Lz4, LIMIT, &head), Err(InflateError::Malformed));
+    // The same for Zstd: one literal, then a match at a distance of 4, told as 7.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, 5 << 3];
+    let block = [1 << 3, b'x', 1, 0b0101_0100, 1, 2, 30, 0b111];
+    let header = ((block.len() as u32) << 3 | 2 << 1 | 1).to_le_bytes();
+    let body = [&60_u32.to_le_bytes()[..], &frame, &header[..3], &block].concat();
+    assert_eq!(inflate(&body, Compression::Zstd, LIMIT, &head), Err(InflateError::Malformed));
 }

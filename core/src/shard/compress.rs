@@ -331,5 +331,5 @@ const PLAIN_MAX: usize = 256;
 /// How long bodies for a service stay plain after one of them was not taken.
 const PLAIN_FOR: Duration = Duration::from_secs(60);
 
-#[cfg(all(test, feature = "lz4", feature = "zstd"))]
+#[cfg(test)]
 mod tests;

@@ -59,14 +59,12 @@ impl Shard {
                 false
             }
             Err(error) => {
-                let code = match error {
+                let is_stranger = network.peer().is_none();
+                let code = if is_stranger && is_about_compression(error) {
                     // Nothing is inflated for strangers, so it is too early to talk of it.
-                    FrameError::Flags { flags }
-                        if network.peer().is_none() && says_compressed(flags) =>
-                    {
-                        ErrorCode::BadState
-                    }
-                    _ => code_of(error),
+                    ErrorCode::BadState
+                } else {
+                    code_of(error)
                 };
                 self.close(link, CloseReason::Fault(code), &error.to_string(), now, out);
                 true
@@ -225,6 +223,10 @@ pub(super) const fn may_send(kind: Kind, sender: Role, receiver: Role) -> bool {
         // Authenticated once; topics are not negotiated in version 1.
         Kind::Handshake | Kind::Publish => false,
     }
+}
+
+const fn is_about_compression(error: FrameError) -> bool {
+    matches!(error, FrameError::Flags { flags } if says_compressed(flags))
 }
 
 const fn code_of(error: FrameError) -> ErrorCode {
