@@ -9,7 +9,8 @@ pub use crate::{
 };
 pub use relay_core::message::CHUNK_BYTES_MAX;
 pub use relay_core::{
-    Balance, Balancing, BreakerState, CallError, CloseReason, DialId, ErrorCode, Event, Executed,
-    Limits, LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules,
-    Stats, StreamError, TraceHop, is_method, is_node_id, is_service, is_target,
+    Balance, Balancing, BreakerState, CallError, CloseReason, Compression, DialId, ErrorCode,
+    Event, Executed, Limits, LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role,
+    ServiceDown, ServiceRules, Stats, StreamError, TraceHop, is_method, is_node_id, is_service,
+    is_target,
 };

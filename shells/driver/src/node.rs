@@ -13,8 +13,8 @@ use crate::transport::{Transport, drive};
 use crate::view::RegistryView;
 use bytes::Bytes;
 use relay_core::{
-    Balancing, CallError, Config, DialId, HandshakeError, Identity, Limits, LimitsInvalid,
-    NameInvalid, NodeId, Role, Side, Stats, TraceHop,
+    Balancing, CallError, Compression, Config, DialId, HandshakeError, Identity, Limits,
+    LimitsInvalid, NameInvalid, NodeId, Role, Side, Stats, TraceHop,
 };
 use std::fmt;
 use std::future::poll_fn;
@@ -52,6 +52,11 @@ pub struct NodeConfig {
     pub balancing: Balancing,
     /// What the node says its address is.
     pub address: String,
+    /// What longer bodies that the node writes are compressed with, where who reads them can.
+    pub compression: Option<Compression>,
+    /// A bit for each compression that frames to the node may have: all that it can read, and for a
+    /// Main all there are, unless this says otherwise.
+    pub compressions: Option<u8>,
 }
 
 /// What a handler answered.
@@ -100,6 +105,8 @@ impl NodeConfig {
             zone: String::new(),
             balancing: Balancing::default(),
             address: String::new(),
+            compression: None,
+            compressions: None,
         }
     }
 }
@@ -156,6 +163,8 @@ impl<R: Runtime> Node<R> {
         core.limits = config.limits;
         core.zone = config.zone;
         core.balancing = config.balancing;
+        core.compression = config.compression;
+        core.compressions = config.compressions.unwrap_or(core.compressions);
         let node = relay_core::Node::new(core, identity, random()?);
         let shared: Arc<dyn Runtime> = Arc::clone(&runtime) as _;
         let engine = Engine::new(node, config.address, Arc::clone(&shared));
