@@ -19,7 +19,7 @@ mod shards;
 pub use envelope::envelope;
 pub use frames::frame_decode;
 pub use handshake::handshake;
-pub use inflate::inflate_body;
+pub use inflate::inflate;
 #[cfg(feature = "gateway")]
 pub use json_rpc::json_rpc;
 pub use node::node;
@@ -33,7 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("frame_decode", frame_decode),
     ("handshake", handshake),
     ("envelope", envelope),
-    ("inflate", inflate_body),
+    ("inflate", inflate),
     ("node", node),
     ("shards", shards),
     #[cfg(feature = "gateway")]

@@ -97,9 +97,10 @@ fn f24_inflating_takes_the_limit_and_little_more() {
         (Compression::Zstd, claimed(32 << 10, &sequences)),
     ];
     for compression in Compression::ALL {
-        let body = deflate(text, compression).expect("shrinks");
-        bodies.push((compression, claimed(LIMIT as u32 - 1, &body[4..])));
-        bodies.push((compression, body));
+        if let Some(body) = deflate(text, compression) {
+            bodies.push((compression, claimed(LIMIT as u32 - 1, &body[4..])));
+            bodies.push((compression, body));
+        }
     }
     let mut inflated = 0;
     for (compression, body) in bodies {
