@@ -27,7 +27,7 @@ mod view;
 pub use call::{Answered, CallFuture, CallRequest};
 pub use census::{Census, LinkCensus};
 pub use client::{CallFailure, Client};
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, TransportKind};
 pub use engine::{Engine, TimerChange};
 pub use events::EventStream;
 pub use home::{ConnectError, Home, HomeBuilder, JsonError};
