@@ -46,8 +46,14 @@
 //! # drop(home); Ok(()) }
 //! ```
 
+mod complaints;
+mod first_byte;
+pub mod quic;
 mod runtime;
+mod socket;
+mod stream;
 mod tcp;
+pub mod tls;
 mod websocket;
 
 pub use relay_core::DialId;
@@ -60,9 +66,12 @@ pub use relay_driver::{
     Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,
     Endpoint, EndpointError, EventStream, JsonError, LinkCensus, NodeConfig, PeerStatus, PeerView,
     PoolConfig, PoolStats, RegistryView, Runtime, STREAM_WINDOW, Scope, Selection, Service,
-    ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport, service_fn,
+    ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport, TransportKind,
+    service_fn,
 };
 pub use runtime::Tokio;
+pub use socket::SocketOptions;
+pub use stream::{ByteStream, Stream};
 pub use tcp::Tcp;
 pub use websocket::WebSocket;
 

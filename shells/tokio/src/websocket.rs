@@ -1,14 +1,15 @@
 //! Frames over a WebSocket. Message boundaries mean nothing: small frames share a message, large
 //! ones are split, so neither side ever needs a large message buffer.
 
-use crate::runtime::prepare;
+use crate::socket::SocketOptions;
+use crate::stream::ByteStream;
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use async_tungstenite::tungstenite::{Error, Message};
 use bytes::{Bytes, BytesMut};
-use futures_util::{Sink, Stream};
+use futures_util::{Sink, Stream as _};
 use relay_core::{CloseReason, ErrorCode};
 use relay_driver::Transport;
 use std::collections::VecDeque;
@@ -18,8 +19,8 @@ use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 
 /// A WebSocket whose handshake is done.
-pub struct WebSocket {
-    stream: WebSocketStream<TokioAdapter<TcpStream>>,
+pub struct WebSocket<S = TcpStream> {
+    stream: WebSocketStream<TokioAdapter<S>>,
     /// Where small frames are joined.
     space: BytesMut,
     /// The rest of a frame that is larger than a message.
@@ -27,10 +28,16 @@ pub struct WebSocket {
     close_sent: bool,
 }
 
-impl WebSocket {
-    /// The accepting end, after the upgrade was answered; `read` are bytes that came behind it.
-    pub async fn accept(socket: TcpStream, read: Bytes) -> Self {
-        prepare(&socket);
+impl<S: ByteStream> WebSocket<S> {
+    /// The accepting end, after the upgrade was answered; `read` are bytes that came behind it. The
+    /// socket gets the usual options.
+    pub async fn accept(socket: S, read: Bytes) -> Self {
+        Self::accept_with_options(socket, read, &SocketOptions::default()).await
+    }
+
+    /// The same with options of your own.
+    pub async fn accept_with_options(socket: S, read: Bytes, options: &SocketOptions) -> Self {
+        socket.tcp().inspect(|socket| options.apply(socket));
         let (socket, config) = (TokioAdapter::new(socket), Some(config()));
         let stream = if read.is_empty() {
             WebSocketStream::from_raw_socket(socket, Role::Server, config).await
@@ -42,20 +49,17 @@ impl WebSocket {
     }
 
     /// The dialling end: asks for the upgrade on a fresh connection.
-    pub(crate) async fn connect(
-        socket: TcpStream,
-        authority: &str,
-        path: &str,
-    ) -> Result<Self, Error> {
-        prepare(&socket);
+    pub(crate) async fn connect(socket: S, authority: &str, path: &str) -> io::Result<Self> {
+        // The scheme only says how to connect, and that is done.
         let url = format!("ws://{authority}{path}");
         let socket = TokioAdapter::new(socket);
-        let (stream, _) =
-            async_tungstenite::client_async_with_config(url, socket, Some(config())).await?;
+        let (stream, _) = async_tungstenite::client_async_with_config(url, socket, Some(config()))
+            .await
+            .map_err(|error| io::Error::other(why_no_upgrade(error)))?;
         Ok(Self::new(stream))
     }
 
-    fn new(stream: WebSocketStream<TokioAdapter<TcpStream>>) -> Self {
+    fn new(stream: WebSocketStream<TokioAdapter<S>>) -> Self {
         Self { stream, space: BytesMut::new(), rest: Bytes::new(), close_sent: false }
     }
 
@@ -81,7 +85,7 @@ impl WebSocket {
     }
 }
 
-impl Transport for WebSocket {
+impl<S: ByteStream> Transport for WebSocket<S> {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -174,6 +178,29 @@ fn reason_text(reason: CloseReason) -> String {
     text[..text.floor_char_boundary(123)].to_owned()
 }
 
+/// Why there is no WebSocket, with what the other end said.
+fn why_no_upgrade(error: Error) -> String {
+    match error {
+        Error::Http(response) => {
+            let status = response.status();
+            let body = response.body().as_deref().unwrap_or_default();
+            let said: String = String::from_utf8_lossy(body)
+                .trim()
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .take(SAID_LETTERS_MAX)
+                .collect();
+            let colon = if said.is_empty() { "" } else { ": " };
+            format!("the WebSocket upgrade was answered with {status}{colon}{said}")
+        }
+        Error::Protocol(_) | Error::HttpFormat(_) => format!(
+            "no HTTP is spoken there ({error}): dial tcp:// if it is a port for relay links, wss:// \
+             if it speaks TLS"
+        ),
+        other => format!("the WebSocket upgrade failed: {other}"),
+    }
+}
+
 fn to_io(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
@@ -184,5 +211,7 @@ fn to_io(error: Error) -> io::Error {
 /// Largest message sent and accepted. Before authentication no more than this is ever held.
 const MESSAGE_BYTES_MAX: usize = 32 << 10;
 const READ_BYTES: usize = 4 << 10;
+/// What is shown of a refusal.
+const SAID_LETTERS_MAX: usize = 200;
 /// One batch of messages; more is not handed over before the last batch was flushed.
 const WRITE_BYTES_MAX: usize = 1 << 20;
