@@ -38,4 +38,4 @@ pub use runtime::Runtime;
 pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};
 pub use stream::{CallStream, STREAM_WINDOW};
 pub use transport::Transport;
-pub use view::{BreakerView, PeerStatus, PeerView, RegistryView, Scope, ServiceView};
+pub use view::{BreakerView, LinkState, PeerStatus, PeerView, RegistryView, Scope, ServiceView};

@@ -64,10 +64,10 @@ pub use relay_core::{
 };
 pub use relay_driver::{
     Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,
-    Endpoint, EndpointError, EventStream, JsonError, LinkCensus, NodeConfig, PeerStatus, PeerView,
-    PoolConfig, PoolStats, RegistryView, Runtime, STREAM_WINDOW, Scope, Selection, Service,
-    ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport, TransportKind,
-    service_fn,
+    Endpoint, EndpointError, EventStream, JsonError, LinkCensus, LinkState, NodeConfig, PeerStatus,
+    PeerView, PoolConfig, PoolStats, RegistryView, Runtime, STREAM_WINDOW, Scope, Selection,
+    Service, ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport,
+    TransportKind, service_fn,
 };
 pub use runtime::Tokio;
 pub use socket::SocketOptions;

@@ -11,13 +11,15 @@
 
 mod dialler;
 mod listener;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use dialler::Dialler;
 pub use listener::Listener;
 pub use transport::Quic;
 
-use crate::tls::{alert_number, of_server_alert};
+use crate::tls::{alert_number, of_alert, of_server_alert};
 use quinn::{ConnectionError, IdleTimeout, TransportConfig, VarInt};
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ fn why_dial_failed(error: &ConnectionError, authority: &str) -> String {
         _ => None,
     };
     match (error, code.and_then(alert_number)) {
-        (_, Some(alert)) => crate::tls::of_alert(alert, authority),
+        (_, Some(alert)) => of_alert(alert, authority),
         (ConnectionError::TimedOut, None) => format!(
             "nothing answers by QUIC at {authority}: does that node listen on quic://, and does \
              UDP get through?"
@@ -73,6 +75,10 @@ fn plain(error: &ConnectionError) -> String {
             let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
             if said.is_empty() { String::from("the connection was closed") } else { said }
         }
+        ConnectionError::ConnectionClosed(closed) => match alert_number(closed.error_code.into()) {
+            Some(alert) => of_alert(alert, "the peer"),
+            None => error.to_string(),
+        },
         other => other.to_string(),
     }
 }

@@ -13,6 +13,11 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn tcp(&self) -> Option<&TcpStream> {
         None
     }
+
+    /// Whether it is under TLS.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
 }
 
 impl ByteStream for TcpStream {
@@ -27,17 +32,29 @@ impl<S: ByteStream> ByteStream for server::TlsStream<S> {
     fn tcp(&self) -> Option<&TcpStream> {
         self.get_ref().0.tcp()
     }
+
+    fn is_encrypted(&self) -> bool {
+        true
+    }
 }
 
 impl<S: ByteStream> ByteStream for client::TlsStream<S> {
     fn tcp(&self) -> Option<&TcpStream> {
         self.get_ref().0.tcp()
     }
+
+    fn is_encrypted(&self) -> bool {
+        true
+    }
 }
 
 impl<S: ByteStream> ByteStream for TlsStream<S> {
     fn tcp(&self) -> Option<&TcpStream> {
         self.get_ref().0.tcp()
+    }
+
+    fn is_encrypted(&self) -> bool {
+        true
     }
 }
 
@@ -50,20 +67,16 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Stream {
-    /// Whether TLS is spoken.
-    #[must_use]
-    pub const fn is_encrypted(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
-}
-
 impl ByteStream for Stream {
     fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(socket) => Some(socket),
             Self::Tls(socket) => socket.tcp(),
         }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 }
 

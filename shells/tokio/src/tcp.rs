@@ -4,9 +4,10 @@ use crate::complaints::complain;
 use crate::first_byte::{From, why_no_link};
 use crate::socket::SocketOptions;
 use crate::stream::ByteStream;
+use crate::tls::of_link;
 use bytes::{Buf, Bytes};
 use relay_core::CloseReason;
-use relay_driver::Transport;
+use relay_driver::{Transport, TransportKind};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -46,6 +47,8 @@ impl<S: ByteStream> Tcp<S> {
         let Some(why) = why_no_link(*first, from) else { return Ok(()) };
         if from == From::Dialler {
             complain(self.stream.tcp().and_then(|socket| socket.peer_addr().ok()), why);
+        } else {
+            tracing::info!("no link: {why}");
         }
         Err(io::Error::new(io::ErrorKind::InvalidData, why))
     }
@@ -65,7 +68,7 @@ impl<S: ByteStream> Transport for Tcp<S> {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Poll::Ready(Ok(false));
                 }
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) => return Poll::Ready(Err(of_link(error))),
             }
             self.check_first(buffer.filled().first())?;
             take(buffer.filled());
@@ -103,6 +106,11 @@ impl<S: ByteStream> Transport for Tcp<S> {
 
     fn poll_close(&mut self, _: CloseReason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn kind(&self) -> Option<TransportKind> {
+        let is_encrypted = self.stream.is_encrypted();
+        Some(if is_encrypted { TransportKind::Tls } else { TransportKind::Tcp })
     }
 }
 

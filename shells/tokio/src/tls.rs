@@ -14,11 +14,12 @@ mod server;
 mod trouble;
 
 pub use certificate::{Certificate, TlsError};
-pub(crate) use client::Checked;
 pub use client::ClientTls;
 pub(crate) use server::HANDSHAKE_TIMEOUT;
 pub use server::{Acceptor, Refused, ServerTls};
-pub(crate) use trouble::{alert_number, of_alert, of_certificate, of_dial, of_server_alert};
+pub(crate) use trouble::{
+    alert_number, of_alert, of_certificate, of_dial, of_link, of_server_alert,
+};
 
 use rustls::crypto::CryptoProvider;
 use std::sync::{Arc, OnceLock};

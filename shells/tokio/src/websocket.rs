@@ -3,6 +3,7 @@
 
 use crate::socket::SocketOptions;
 use crate::stream::ByteStream;
+use crate::tls::of_link;
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -11,7 +12,7 @@ use async_tungstenite::tungstenite::{Error, Message};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, Stream as _};
 use relay_core::{CloseReason, ErrorCode};
-use relay_driver::Transport;
+use relay_driver::{Transport, TransportKind};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -142,6 +143,11 @@ impl<S: ByteStream> Transport for WebSocket<S> {
         }
         Pin::new(&mut self.stream).poll_flush(cx).map_err(to_io)
     }
+
+    fn kind(&self) -> Option<TransportKind> {
+        let is_encrypted = self.stream.get_ref().get_ref().is_encrypted();
+        Some(if is_encrypted { TransportKind::SecureWebSocket } else { TransportKind::WebSocket })
+    }
 }
 
 fn config() -> WebSocketConfig {
@@ -197,13 +203,14 @@ fn why_no_upgrade(error: Error) -> String {
             "no HTTP is spoken there ({error}): dial tcp:// if it is a port for relay links, wss:// \
              if it speaks TLS"
         ),
+        Error::Io(error) => format!("the WebSocket upgrade failed: {}", of_link(error)),
         other => format!("the WebSocket upgrade failed: {other}"),
     }
 }
 
 fn to_io(error: Error) -> io::Error {
     match error {
-        Error::Io(error) => error,
+        Error::Io(error) => of_link(error),
         other => io::Error::new(io::ErrorKind::InvalidData, other),
     }
 }

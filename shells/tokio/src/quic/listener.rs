@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 pub struct Listener {
     endpoint: Endpoint,
     tls: ServerTls,
+    retries: Arc<AtomicU64>,
 }
 
 impl Listener {
@@ -47,7 +49,7 @@ impl Listener {
         let socket = options.udp(address)?;
         let (of_endpoint, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
         let endpoint = Endpoint::new(of_endpoint, Some(config), socket, runtime)?;
-        Ok(Self { endpoint, tls: tls.clone() })
+        Ok(Self { endpoint, tls: tls.clone(), retries: Arc::default() })
     }
 
     /// Where it listens.
@@ -70,6 +72,7 @@ impl Listener {
             // An address costs nothing to forge, until it has to send back what was sent to it.
             if self.tls.is_loaded() && incoming.may_retry() && !incoming.remote_address_validated()
             {
+                self.retries.fetch_add(1, Ordering::Relaxed);
                 // Whoever cannot be asked is not answered.
                 drop(incoming.retry());
                 continue;
@@ -88,9 +91,10 @@ impl Listener {
         self.endpoint.set_server_config(None);
     }
 
-    #[cfg(test)]
-    pub(super) const fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// Strangers that were asked to prove their address, because so many came at a time.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{STRANGER_WINDOW, WINDOW, plain};
 use bytes::{Buf, Bytes};
 use quinn::{Connection, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use relay_core::CloseReason;
-use relay_driver::{BoxFuture, Transport};
+use relay_driver::{BoxFuture, Transport, TransportKind};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -99,6 +99,10 @@ impl Transport for Quic {
         }
         self.connection.close(VarInt::from_u32(0), reason.to_string().as_bytes());
         Poll::Ready(Ok(()))
+    }
+
+    fn kind(&self) -> Option<TransportKind> {
+        Some(TransportKind::Quic)
     }
 }
 

@@ -129,6 +129,17 @@ pub(crate) fn alert_number(code: u64) -> Option<AlertDescription> {
     Some(AlertDescription::from(number))
 }
 
+/// Why a link broke off. In TLS 1.3 a server refuses the certificate of a client only when the client
+/// takes the handshake for done.
+pub(crate) fn of_link(error: io::Error) -> io::Error {
+    match tls_error(&error) {
+        Some(Error::AlertReceived(alert)) => {
+            io::Error::new(error.kind(), of_alert(*alert, "the peer"))
+        }
+        _ => error,
+    }
+}
+
 fn tls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
