@@ -40,6 +40,14 @@ impl Dialler {
         Ok(())
     }
 
+    /// The addresses of its sockets; none before a link was dialled.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        let endpoints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = [&endpoints.v4, &endpoints.v6].into_iter().flatten();
+        made.filter_map(|endpoint| endpoint.local_addr().ok()).collect()
+    }
+
     pub(crate) async fn connect(
         &self,
         authority: &str,
