@@ -209,7 +209,7 @@ impl Engine {
     /// Why an address that this node dials gives no link, as far as the last attempt tells.
     pub fn dial_trouble(&self) -> Option<String> {
         let inner = self.lock();
-        let is_down = |dial: &Dial| matches!(dial.state, DialState::Waiting(_));
+        let is_down = |dial: &Dial| !matches!(dial.state, DialState::Up(..) | DialState::Standby);
         let mut dials = inner.node.control().dials();
         let down = dials.find_map(|(id, dial)| is_down(dial).then(|| inner.troubles.get(&id))?);
         down.cloned()

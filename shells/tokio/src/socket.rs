@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 #[non_exhaustive]
 pub struct SocketOptions {
     /// How long connecting to a host may take, with all its addresses and with the handshakes of
-    /// TLS, QUIC and WebSocket.
+    /// TLS, QUIC and WebSocket; at most the ten seconds that a node gives every dial.
     pub connect_timeout: Duration,
     /// Send small frames at once (`TCP_NODELAY`). Without it a frame waits for the acknowledgement
     /// of earlier ones.

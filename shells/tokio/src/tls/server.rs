@@ -171,10 +171,11 @@ impl Acceptor {
     /// Failures are logged, so many in a while.
     pub fn accept_link(&self, node: &Node, socket: TcpStream) {
         let (acceptor, node) = (self.clone(), node.clone());
+        let options = node.runtime().options().clone();
         tokio::spawn(async move {
             let peer = socket.peer_addr().ok();
             match acceptor.accept(socket).await {
-                Ok(stream) => node.accept(Tcp::new(stream)),
+                Ok(stream) => node.accept(Tcp::with_options(stream, &options)),
                 Err(refused) => refused.log(peer),
             }
         });
@@ -255,10 +256,10 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER_MAX: Duration = Duration::from_secs(1);
 const LINGER_READS_MAX: usize = 16;
 const HTTP_TO_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
-    Content-Type: text/plain\r\nContent-Length: 58\r\n\r\n\
-    this port speaks TLS: use https:// or wss:// to connect it\n";
+    Content-Type: text/plain\r\nContent-Length: 45\r\n\r\n\
+    this port speaks TLS: use https:// or wss://\n";
 const HTTP_TO_LINKS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
-    Content-Type: text/plain\r\nContent-Length: 65\r\n\r\n\
+    Content-Type: text/plain\r\nContent-Length: 67\r\n\r\n\
     this port is for relay links over TLS: dial it by a tls:// address\n";
 /// An alert of TLS (fatal, unexpected message): a relay that dialled without TLS knows it.
 const UNEXPECTED_MESSAGE: &[u8] = &[21, 3, 1, 0, 2, 2, 10];
