@@ -136,7 +136,7 @@ impl Endpoint {
             "tls" => Ok(Self::Tls { authority: authority.into() }),
             "quic" => Ok(Self::Quic { authority: authority.into() }),
             _ => Err(refuse(
-                "it starts with none of ws://, wss://, http://, https://, tcp://, tls:// and quic://",
+                "it starts with none of ws://, wss://, http://, https://, tcp://, tls://, quic://",
             )),
         }
     }

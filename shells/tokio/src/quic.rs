@@ -2,12 +2,13 @@
 //!
 //! - **One stream for each link.** Frames of a link have an order, and credit and deadlines of the
 //!   core keep one call from holding up the others; several streams would give that order up.
-//! - **A connection outlives its addresses.** A laptop that changes its network, or whose NAT forgets
-//!   it, goes on with the same link: the other end validates the new address and answers there.
+//! - **A connection outlives its addresses.** A laptop that changes its network, or whose NAT
+//!   forgets it, goes on with the same link: the other end validates the new address and answers
+//!   there.
 //! - **No early data (0-RTT)**, neither sent nor taken: whoever records it can send it again, and a
 //!   call would run twice.
-//! - **Time.** The core's pings notice a dead peer; QUIC gives up a little later, so that the reason
-//!   which is told is the core's.
+//! - **Time.** The core's pings notice a dead peer; QUIC gives up a little later, so that the
+//!   reason which is told is the core's.
 
 mod dialler;
 mod listener;
@@ -45,12 +46,17 @@ fn why_dial_failed(error: &ConnectionError, authority: &str) -> String {
     };
     match (error, code.and_then(alert_number)) {
         (_, Some(alert)) => of_alert(alert, authority),
-        (ConnectionError::TimedOut, None) => format!(
-            "nothing answers by QUIC at {authority}: does that node listen on quic://, and does \
-             UDP get through?"
-        ),
+        (ConnectionError::TimedOut, None) => why_silent(authority),
         (other, None) => plain(other),
     }
+}
+
+/// What to look at when nothing comes back: UDP has no refusal.
+pub(crate) fn why_silent(authority: &str) -> String {
+    format!(
+        "nothing answers by QUIC at {authority}: does that node listen on quic://, and does UDP \
+         get through?"
+    )
 }
 
 /// Why a connection was not made, to the one who listens; nothing when the other end just left.

@@ -125,8 +125,20 @@ impl Runtime for Tokio {
         let dialling = self.clone();
         Box::pin(async move {
             let patience = dialling.options.connect_timeout;
-            let established = timeout(patience, dialling.establish(&endpoint)).await;
-            established.unwrap_or_else(|_| Err(crate::socket::late()))
+            match timeout(patience, dialling.establish(&endpoint)).await {
+                Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(late(&endpoint)),
+                Ok(established) => established,
+                Err(_) => Err(late(&endpoint)),
+            }
         })
+    }
+}
+
+fn late(endpoint: &Endpoint) -> io::Error {
+    match endpoint {
+        Endpoint::Quic { authority } => {
+            io::Error::new(io::ErrorKind::TimedOut, quic::why_silent(authority))
+        }
+        _ => crate::socket::late(),
     }
 }

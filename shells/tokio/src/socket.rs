@@ -14,18 +14,19 @@ use tokio::time::{Instant, timeout};
 #[non_exhaustive]
 pub struct SocketOptions {
     /// How long connecting to a host may take, with all its addresses and with the handshakes of
-    /// TLS, QUIC and WebSocket; at most the ten seconds that a node gives every dial.
+    /// TLS, QUIC and WebSocket; at most the eleven seconds that a node gives every dial.
     pub connect_timeout: Duration,
     /// Send small frames at once (`TCP_NODELAY`). Without it a frame waits for the acknowledgement
     /// of earlier ones.
     pub nodelay: bool,
     /// Silence after which the kernel asks whether the peer is there (`TCP_KEEPIDLE`); never when
-    /// there is none. It finds dead hosts that the protocol's own pings, which answer faster, cannot
-    /// speak to any more.
+    /// there is none. The protocol's own pings are faster; this ends connections that no node
+    /// drives.
     pub keepalive_time: Option<Duration>,
     /// Pause between two such questions (`TCP_KEEPINTVL`).
     pub keepalive_interval: Duration,
-    /// Bytes that the kernel keeps for sending (`SO_SNDBUF`); the system decides when there is none.
+    /// Bytes that the kernel keeps for sending (`SO_SNDBUF`); the system decides when there is
+    /// none.
     pub send_buffer: Option<u32>,
     /// Bytes that the kernel keeps for receiving (`SO_RCVBUF`); the system decides when there is
     /// none, which lets it grow with the speed of a link.

@@ -1,8 +1,9 @@
 //! TLS 1.3 and 1.2 for TCP and WebSocket, and the certificates that QUIC uses too.
 //!
 //! A node that dials checks the certificate of the other one against the roots of the system, or
-//! against CAs of its own ([`ClientTls`]). A node that listens shows a [`Certificate`], which can be
-//! read again from its files at any time: connections that exist go on, new ones see the new one.
+//! against CAs of its own ([`ClientTls`]). A node that listens shows a [`Certificate`], which can
+//! be read again from its files at any time: connections that exist go on, new ones see the new
+//! one.
 //!
 //! Sessions are never resumed and no tickets are given out. Each dial checks the certificate anew,
 //! and there is no early data (0-RTT): whoever records it can send it once more, and a call would

@@ -200,8 +200,8 @@ fn why_no_upgrade(error: Error) -> String {
             format!("the WebSocket upgrade was answered with {status}{colon}{said}")
         }
         Error::Protocol(_) | Error::HttpFormat(_) => format!(
-            "no HTTP is spoken there ({error}): dial tcp:// if it is a port for relay links, wss:// \
-             if it speaks TLS"
+            "no HTTP is spoken there ({error}): dial tcp:// if it is a port for relay links, \
+             wss:// if it speaks TLS"
         ),
         Error::Io(error) => format!("the WebSocket upgrade failed: {}", of_link(error)),
         other => format!("the WebSocket upgrade failed: {other}"),

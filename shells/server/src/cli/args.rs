@@ -110,8 +110,8 @@ pub struct RunArgs {
     /// IP:PORT of a listener for relay links over QUIC (quic://, UDP)
     #[arg(long, value_name = "ADDR")]
     pub listen_quic: Option<String>,
-    /// Certificate of this node with its chain (PEM); HTTP and WebSocket become https:// and wss://.
-    /// Read again when the file changes, and at SIGHUP
+    /// Certificate of this node with its chain (PEM); HTTP and WebSocket become https:// and
+    /// wss://. Read again when the file changes, and at SIGHUP
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<String>,
     /// Private key of the certificate (PEM)

@@ -71,7 +71,7 @@ fn lacks(layers: &Layers, key: &Key, missing: &Key) -> Failure {
     let failure =
         Failure::usage(format!("{} is set ({source}), but {} is not", key.path, missing.path));
     failure.with_hint(format!(
-        "add {flag} FILE: a listener with TLS needs a certificate and its key (docs/tls.md makes them)"
+        "add {flag} FILE: TLS needs a certificate and its key (docs/tls.md shows how to make them)"
     ))
 }
 

@@ -129,8 +129,8 @@ pub(crate) fn alert_number(code: u64) -> Option<AlertDescription> {
     Some(AlertDescription::from(number))
 }
 
-/// Why a link broke off. In TLS 1.3 a server refuses the certificate of a client only when the client
-/// takes the handshake for done.
+/// Why a link broke off. In TLS 1.3 a server refuses the certificate of a client only when the
+/// client takes the handshake for done.
 pub(crate) fn of_link(error: io::Error) -> io::Error {
     match tls_error(&error) {
         Some(Error::AlertReceived(alert)) => {
@@ -145,7 +145,8 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
 }
 
 fn is_a_ca(error: &CertificateError) -> bool {
-    matches!(error, CertificateError::Other(inner) if inner.to_string().contains("CaUsedAsEndEntity"))
+    let CertificateError::Other(inner) = error else { return false };
+    inner.to_string().contains("CaUsedAsEndEntity")
 }
 
 /// The names in a certificate without the notation of the parser. A stranger wrote them.
