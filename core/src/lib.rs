@@ -85,6 +85,7 @@ mod federation;
 mod flow;
 pub mod frame;
 pub mod handshake;
+mod holdings;
 mod mail;
 pub mod message;
 mod name;
@@ -105,6 +106,7 @@ pub use error::{CallError, ErrorCode, Executed, Retry};
 pub use event::{BreakerState, Event, ServiceDown};
 pub use federation::{Federation, Learned};
 pub use handshake::{HandshakeError, Identity, Peer};
+pub use holdings::Holdings;
 pub use mail::{Mail, MailTo};
 pub use message::{Priority, is_target};
 pub use name::{

@@ -85,6 +85,8 @@ pub struct Traffic {
     pub home_calls_per_second: f64,
     /// How uneven services are called: 0 all alike, 1 as Zipf found for words, 2 steeper.
     pub skew: u32,
+    /// How many times as many calls the first caller makes as any other one.
+    pub greedy: f64,
     /// Calls made at one moment.
     pub burst: u32,
     /// How many times as many calls are made in windows of overload.
@@ -238,6 +240,7 @@ impl Default for Traffic {
             calls_per_second: 5.0,
             home_calls_per_second: 0.0,
             skew: 1,
+            greedy: 1.0,
             burst: 1,
             overload: 1.0,
             overloaded: 0.0,
@@ -371,6 +374,7 @@ impl Plan {
             ("network.far", self.network.far, 1.0),
             ("traffic.calls_per_second", traffic.calls_per_second, 100_000.0),
             ("traffic.home_calls_per_second", traffic.home_calls_per_second, 100_000.0),
+            ("traffic.greedy", traffic.greedy, 1_000.0),
             ("traffic.overload", traffic.overload, 1_000.0),
             ("traffic.overloaded", traffic.overloaded, 1.0),
             ("traffic.slow", traffic.slow, 1.0),

@@ -19,7 +19,9 @@ use std::time::Duration;
 mod breakers;
 mod calls;
 mod ending;
+mod fairness;
 mod host;
+mod leaving;
 mod life;
 mod mains;
 mod outcomes;
@@ -30,6 +32,7 @@ mod watch;
 mod wires;
 
 use breakers::Breakers;
+use fairness::Flows;
 use host::{Clock, Host};
 
 pub use outcomes::{CallEnd, CallOutcome};
@@ -47,6 +50,7 @@ pub struct World {
     /// Until when nothing gets from one Main to another.
     edges: BTreeMap<(u16, u16), Instant>,
     breakers: Breakers,
+    flows: Flows,
     /// When a link came up or ended last.
     linked_at: Instant,
     source: Source,
@@ -159,6 +163,7 @@ impl World {
             ghosts: Vec::new(),
             edges: BTreeMap::new(),
             breakers: Breakers::default(),
+            flows: Flows::default(),
             linked_at: Instant::ZERO,
             source,
             next_step: None,
@@ -183,6 +188,7 @@ impl World {
             world.queue.push(Instant::ZERO.after(at), Event::Boot { host: host as u16, life: 0 });
         }
         world.queue.push(end, Event::Phase);
+        world.queue.push(world.tally.next_sample(Instant::ZERO), Event::Sample);
         world.fetch_step();
         world
     }
@@ -243,6 +249,7 @@ impl World {
             Event::Step => self.take_step(),
             Event::Audit { host } => self.audit_later(usize::from(host)),
             Event::Ends { host, life, drained } => self.end_of(usize::from(host), life, drained),
+            Event::Sample => self.sample(),
             Event::Converge => self.look_at_registries(),
             Event::Probe => self.probe(),
             Event::Phase => self.next_phase(),

@@ -56,10 +56,11 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "wasm",
-        about: "core and driver for the browser",
+        about: "core, driver and the scenarios of shells for the browser",
         needs: &[Tool::WasmTarget],
         commands: &[Invocation::new(
-            "cargo build -p relay-core -p relay-driver --target wasm32-unknown-unknown --locked",
+            "cargo build -p relay-core -p relay-driver -p relay-shell-tests --lib \
+             --target wasm32-unknown-unknown --locked",
         )],
     },
     Step {

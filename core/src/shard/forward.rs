@@ -167,9 +167,12 @@ impl Shard {
             // A call crosses Mains on a path or not at all: what came from one goes no further.
             let far =
                 if from_main && !cfg!(mutant = "main_to_main_to_main") { &[] } else { route.far };
-            match self.select(envelope, route, far, except, now) {
+            match self.select(from, envelope, route, far, except, now) {
                 Ok(target) => return Ok(target),
                 Err(worse) => why = worse,
+            }
+            if why == NoInstance::Full {
+                self.claim_room(from, route.near.iter().chain(far), now);
             }
         }
         // Only what starts here goes up: a Home never sends a call back to where it came from.
@@ -188,6 +191,7 @@ impl Shard {
     #[inline]
     fn select(
         &mut self,
+        caller: LinkId,
         envelope: &RequestEnvelope<'_>,
         route: Route<'_>,
         far: &[Instance],
@@ -208,6 +212,7 @@ impl Shard {
             instances: &self.instances,
             own: self.id,
             write_bytes_max: self.config.limits.write_bytes_max,
+            caller,
             now,
             priority: envelope.priority(),
             node: envelope.node,
@@ -227,6 +232,22 @@ impl Shard {
             path: chosen.path.clone(),
             has_others: all > 1,
         })
+    }
+
+    /// Whoever found no room at any of these instances is left some when it comes again.
+    #[cold]
+    fn claim_room<'i>(
+        &mut self,
+        caller: LinkId,
+        instances: impl Iterator<Item = &'i Instance>,
+        now: Instant,
+    ) {
+        for instance in instances {
+            let near = self.near(instance.link);
+            if let Some(link) = self.links.get_mut(near) {
+                link.outbound.claim(caller, now);
+            }
+        }
     }
 
     /// What is at the other end of a link, if it is a peer.
@@ -320,8 +341,11 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let over = self.near(plan.target.link);
-        let passes = self.check_passage(from, over, &frame, plan);
+        let passes = self.check_passage(from, over, &frame, plan, now);
         if let Err(error) = passes.and_then(|()| self.pave(&mut frame, plan)) {
+            if let (ErrorCode::Overloaded, Some(link)) = (error.code, self.links.get_mut(over)) {
+                link.outbound.claim(from, now);
+            }
             return self.refuse_request(from, &frame, &error, now, out);
         }
         let label = frame.id();
@@ -418,12 +442,13 @@ impl Shard {
         over: LinkId,
         frame: &Frame,
         plan: &Plan,
+        now: Instant,
     ) -> Result<(), CallError> {
         let limits = &self.config.limits;
         let Some(link) = self.links.get(over) else {
             return Err(self.error(ErrorCode::Unavailable, "the node has just gone"));
         };
-        if !link.takes_calls(limits.write_bytes_max, plan.priority) {
+        if !link.takes_calls(from, limits.write_bytes_max, plan.priority, now) {
             return Err(self.error(ErrorCode::Overloaded, "the link to the service is full"));
         }
         let forwarded = self.links.is_network(from) && plan.attempts == 1;

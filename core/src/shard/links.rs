@@ -197,6 +197,11 @@ impl Links {
         Some(LinkId { shard: self.shard, slot, generation: entry.generation })
     }
 
+    /// As many links as there ever were at once.
+    pub(crate) const fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Every link, the local application and other shards included.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.slots.iter().enumerate().filter_map(|(slot, entry)| {
@@ -247,13 +252,22 @@ impl Link {
         }
     }
 
-    /// Whether a new call fits: the handshake is done, a label is free, the queue is not full.
+    /// Whether a new call of `caller` fits: the handshake is done, a label is free, the queue is not
+    /// full, and others are left room.
     #[inline]
-    pub(crate) fn takes_calls(&self, write_bytes_max: u32, priority: Priority) -> bool {
+    pub(crate) fn takes_calls(
+        &self,
+        caller: LinkId,
+        write_bytes_max: u32,
+        priority: Priority,
+        now: Instant,
+    ) -> bool {
         let (_, calls_max) = self.share(write_bytes_max, priority);
         let is_retiring = matches!(&self.end, End::Network(network) if network.retiring.is_some());
         let has_room = self.outbound.has_room(self.outbound_max) && !is_retiring;
-        has_room && self.outbound.live() < calls_max && self.takes_bytes(write_bytes_max, priority)
+        has_room
+            && self.outbound.allows(caller, calls_max, now)
+            && self.takes_bytes(write_bytes_max, priority)
     }
 
     /// Whether more may be queued: the handshake is done, the queue is not full.

@@ -88,6 +88,16 @@ impl Kept {
         enough
     }
 
+    /// Bytes of the frames that are kept.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// As many frames as were ever kept at once.
+    pub(crate) const fn places(&self) -> usize {
+        self.frames.len()
+    }
+
     /// Frames that are kept.
     pub(crate) const fn len(&self) -> u32 {
         self.count
@@ -154,7 +164,7 @@ impl Shard {
         }
         plan.options |= call.options & MAY_HAVE_RUN;
         let target = self.near(plan.target.link);
-        let passes = self.check_passage(call.back, target, &frame, &plan);
+        let passes = self.check_passage(call.back, target, &frame, &plan, now);
         if passes.is_err() || self.pave(&mut frame, &plan).is_err() || !self.kept.spend() {
             return false;
         }

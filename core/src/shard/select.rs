@@ -1,7 +1,7 @@
 //! Which of several instances gets a call.
 
 use super::instances::{Instances, State};
-use super::links::Links;
+use super::links::{Link, Links};
 use crate::config::Balance;
 use crate::message::Priority;
 use crate::outbox::LinkId;
@@ -17,6 +17,8 @@ pub(super) struct Select<'a> {
     /// The shard that chooses.
     pub(super) own: u16,
     pub(super) write_bytes_max: u32,
+    /// The link over which the call came.
+    pub(super) caller: LinkId,
     pub(super) now: Instant,
     pub(super) priority: Priority,
     /// The node that must answer, as `ID` or `ID@MAIN`; empty when any may.
@@ -133,8 +135,10 @@ impl Select<'_> {
         }
         let LinkId { shard, .. } = instance.link;
         let near = if shard == self.own { instance.link } else { self.links.sibling(shard) };
-        let link = self.links.get(near);
-        if link.is_none_or(|link| !link.takes_calls(self.write_bytes_max, self.priority)) {
+        let takes = |link: &Link| {
+            link.takes_calls(self.caller, self.write_bytes_max, self.priority, self.now)
+        };
+        if !self.links.get(near).is_some_and(takes) {
             return Err(NoInstance::Full);
         }
         Ok(state.map_or(0, |state: &State| state.score(self.now)))

@@ -69,19 +69,7 @@ mod tcp;
 pub mod tls;
 mod websocket;
 
-pub use relay_core::DialId;
-pub use relay_core::{
-    Balance, Balancing, BreakerState, CallError, CloseReason, ErrorCode, Event, Executed, Limits,
-    LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules, Stats,
-    StreamError, TraceHop, is_method, is_node_id, is_service, is_target,
-};
-pub use relay_driver::{
-    Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,
-    Endpoint, EndpointError, EventStream, JsonError, LinkCensus, LinkState, NodeConfig, PeerStatus,
-    PeerView, PoolConfig, PoolStats, RegistryView, Runtime, STREAM_WINDOW, Scope, Selection,
-    Service, ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport,
-    TransportKind, service_fn,
-};
+pub use relay_driver::api::*;
 pub use runtime::Tokio;
 pub use socket::SocketOptions;
 pub use stream::{ByteStream, Stream};

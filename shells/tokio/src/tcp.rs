@@ -5,12 +5,11 @@ use crate::first_byte::{From, why_no_link};
 use crate::socket::SocketOptions;
 use crate::stream::ByteStream;
 use crate::tls::of_link;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use relay_core::CloseReason;
-use relay_driver::{Transport, TransportKind};
-use std::cell::RefCell;
+use relay_driver::{Transport, TransportKind, poll_write_frames, with_read_space};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
@@ -60,8 +59,8 @@ impl<S: ByteStream> Transport for Tcp<S> {
         cx: &mut Context<'_>,
         take: &mut dyn FnMut(&[u8]),
     ) -> Poll<io::Result<bool>> {
-        READ_SPACE.with_borrow_mut(|space| {
-            let mut buffer = ReadBuf::new(&mut space[..]);
+        with_read_space(|space| {
+            let mut buffer = ReadBuf::new(space);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
                 Ok(()) => {}
                 // TLS without its goodbye. Whether the link was cut the core knows better.
@@ -81,27 +80,10 @@ impl<S: ByteStream> Transport for Tcp<S> {
         cx: &mut Context<'_>,
         queue: &mut VecDeque<Bytes>,
     ) -> Poll<io::Result<()>> {
-        while !queue.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let mut count = 0;
-            for (slice, frame) in slices.iter_mut().zip(queue.iter()) {
-                *slice = IoSlice::new(frame);
-                count += 1;
-            }
-            let socket = Pin::new(&mut self.stream);
-            let mut written = ready!(socket.poll_write_vectored(cx, &slices[..count]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            while let Some(frame) = queue.front_mut().filter(|_| written > 0) {
-                let part = frame.len().min(written);
-                frame.advance(part);
-                written -= part;
-                queue.pop_front_if(|frame| frame.is_empty());
-            }
-        }
+        let mut stream = Pin::new(&mut self.stream);
+        ready!(poll_write_frames(queue, |slices| stream.as_mut().poll_write_vectored(cx, slices)))?;
         // TLS may hold what the socket did not take.
-        Pin::new(&mut self.stream).poll_flush(cx)
+        stream.poll_flush(cx)
     }
 
     fn poll_close(&mut self, _: CloseReason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -113,11 +95,3 @@ impl<S: ByteStream> Transport for Tcp<S> {
         Some(if is_encrypted { TransportKind::Tls } else { TransportKind::Tcp })
     }
 }
-
-thread_local! {
-    /// Shared by all links of a thread, so that an idle link holds no read buffer.
-    static READ_SPACE: RefCell<Box<[u8; READ_BYTES]>> = RefCell::new(Box::new([0; READ_BYTES]));
-}
-
-const READ_BYTES: usize = 64 << 10;
-const SLICES_MAX: usize = 64;

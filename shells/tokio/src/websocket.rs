@@ -1,32 +1,22 @@
-//! Frames over a WebSocket. Message boundaries mean nothing: small frames share a message, large
-//! ones are split, so neither side ever needs a large message buffer.
+//! Frames over a WebSocket, as the driver has them, over the sockets of tokio.
 
 use crate::socket::SocketOptions;
 use crate::stream::ByteStream;
 use crate::tls::of_link;
-use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
-use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use async_tungstenite::tungstenite::{Error, Message};
-use bytes::{Bytes, BytesMut};
-use futures_util::{Sink, Stream as _};
-use relay_core::{CloseReason, ErrorCode};
-use relay_driver::{Transport, TransportKind};
+use bytes::Bytes;
+use relay_core::CloseReason;
+use relay_driver::{Transport, TransportKind, WebSocketTransport};
 use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// A WebSocket whose handshake is done.
+/// A WebSocket whose handshake is done, over TCP or over TLS.
 pub struct WebSocket<S = TcpStream> {
-    stream: WebSocketStream<TokioAdapter<S>>,
-    /// Where small frames are joined.
-    space: BytesMut,
-    /// The rest of a frame that is larger than a message.
-    rest: Bytes,
-    close_sent: bool,
+    transport: WebSocketTransport<TokioAdapter<S>>,
+    is_encrypted: bool,
 }
 
 impl<S: ByteStream> WebSocket<S> {
@@ -38,51 +28,28 @@ impl<S: ByteStream> WebSocket<S> {
 
     /// The same with options of your own.
     pub async fn accept_with_options(socket: S, read: Bytes, options: &SocketOptions) -> Self {
-        socket.tcp().inspect(|socket| options.apply(socket));
-        let (socket, config) = (TokioAdapter::new(socket), Some(config()));
-        let stream = if read.is_empty() {
-            WebSocketStream::from_raw_socket(socket, Role::Server, config).await
-        } else {
-            let read = read.to_vec();
-            WebSocketStream::from_partially_read(socket, read, Role::Server, config).await
-        };
-        Self::new(stream)
+        let is_encrypted = prepare(&socket, options);
+        let transport = WebSocketTransport::accept(TokioAdapter::new(socket), read).await;
+        Self { transport, is_encrypted }
     }
 
-    /// The dialling end: asks for the upgrade on a fresh connection.
+    /// The accepting end, where nothing else speaks HTTP: answers the upgrade that a peer asks for
+    /// on a fresh connection. See [`WebSocketTransport::upgrade`].
+    ///
+    /// # Errors
+    /// The peer asked for something else, or took too long.
+    pub async fn upgrade(socket: S) -> io::Result<Self> {
+        let is_encrypted = prepare(&socket, &SocketOptions::default());
+        let upgrade = WebSocketTransport::upgrade(TokioAdapter::new(socket));
+        let transport = tokio::time::timeout(UPGRADE_TIMEOUT, upgrade).await??;
+        Ok(Self { transport, is_encrypted })
+    }
+
+    /// The dialling end: asks for the upgrade on a fresh connection, whose options are set.
     pub(crate) async fn connect(socket: S, authority: &str, path: &str) -> io::Result<Self> {
-        // The scheme only says how to connect, and that is done.
-        let url = format!("ws://{authority}{path}");
-        let socket = TokioAdapter::new(socket);
-        let (stream, _) = async_tungstenite::client_async_with_config(url, socket, Some(config()))
-            .await
-            .map_err(|error| io::Error::other(why_no_upgrade(error)))?;
-        Ok(Self::new(stream))
-    }
-
-    fn new(stream: WebSocketStream<TokioAdapter<S>>) -> Self {
-        Self { stream, space: BytesMut::new(), rest: Bytes::new(), close_sent: false }
-    }
-
-    /// The next message to send: the rest of a large frame, or as many frames as fit.
-    fn next_message(&mut self, queue: &mut VecDeque<Bytes>) -> Option<Bytes> {
-        if self.rest.is_empty() {
-            self.rest = queue.pop_front()?;
-            let fits =
-                |space: &BytesMut, next: &Bytes| space.len() + next.len() <= MESSAGE_BYTES_MAX;
-            let joins =
-                queue.front().is_some_and(|next| next.len() + self.rest.len() <= MESSAGE_BYTES_MAX);
-            if joins {
-                self.space.reserve(MESSAGE_BYTES_MAX);
-                self.space.extend_from_slice(&std::mem::take(&mut self.rest));
-                while let Some(next) = queue.pop_front_if(|next| fits(&self.space, next)) {
-                    self.space.extend_from_slice(&next);
-                }
-                return Some(self.space.split().freeze());
-            }
-        }
-        let length = self.rest.len().min(MESSAGE_BYTES_MAX);
-        Some(self.rest.split_to(length))
+        let is_encrypted = socket.is_encrypted();
+        let asking = WebSocketTransport::connect(TokioAdapter::new(socket), authority, path);
+        Ok(Self { transport: asking.await.map_err(of_link)?, is_encrypted })
     }
 }
 
@@ -92,27 +59,7 @@ impl<S: ByteStream> Transport for WebSocket<S> {
         cx: &mut Context<'_>,
         take: &mut dyn FnMut(&[u8]),
     ) -> Poll<io::Result<bool>> {
-        loop {
-            return match Pin::new(&mut self.stream).poll_next(cx) {
-                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => {
-                    take(&bytes);
-                    Poll::Ready(Ok(true))
-                }
-                Poll::Ready(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {
-                    continue;
-                }
-                Poll::Ready(Some(Ok(Message::Close(_))) | None) => Poll::Ready(Ok(false)),
-                Poll::Ready(Some(Ok(Message::Text(_)))) => Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "a text message came over a binary link",
-                ))),
-                Poll::Ready(Some(Err(Error::ConnectionClosed | Error::AlreadyClosed))) => {
-                    Poll::Ready(Ok(false))
-                }
-                Poll::Ready(Some(Err(error))) => Poll::Ready(Err(to_io(error))),
-                Poll::Pending => Poll::Pending,
-            };
-        }
+        self.transport.poll_receive(cx, take).map_err(of_link)
     }
 
     fn poll_send(
@@ -120,105 +67,23 @@ impl<S: ByteStream> Transport for WebSocket<S> {
         cx: &mut Context<'_>,
         queue: &mut VecDeque<Bytes>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            if Pin::new(&mut self.stream).poll_ready(cx).map_err(to_io)?.is_pending() {
-                return Poll::Pending;
-            }
-            let Some(message) = self.next_message(queue) else { break };
-            Pin::new(&mut self.stream).start_send(Message::Binary(message)).map_err(to_io)?;
-        }
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(to_io)
+        self.transport.poll_send(cx, queue).map_err(of_link)
     }
 
     fn poll_close(&mut self, reason: CloseReason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.close_sent {
-            if Pin::new(&mut self.stream).poll_ready(cx).map_err(to_io)?.is_pending() {
-                return Poll::Pending;
-            }
-            self.close_sent = true;
-            let code = CloseCode::from(close_code(reason));
-            let frame = CloseFrame { code, reason: reason_text(reason).into() };
-            let close = Message::Close(Some(frame));
-            Pin::new(&mut self.stream).start_send(close).map_err(to_io)?;
-        }
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(to_io)
+        self.transport.poll_close(reason, cx)
     }
 
     fn kind(&self) -> Option<TransportKind> {
-        let is_encrypted = self.stream.get_ref().get_ref().is_encrypted();
-        Some(if is_encrypted { TransportKind::SecureWebSocket } else { TransportKind::WebSocket })
+        let encrypted = TransportKind::SecureWebSocket;
+        Some(if self.is_encrypted { encrypted } else { TransportKind::WebSocket })
     }
 }
 
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BYTES_MAX)
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX))
+/// Sets the options of the socket beneath. Tells whether it is under TLS.
+fn prepare(socket: &impl ByteStream, options: &SocketOptions) -> bool {
+    socket.tcp().inspect(|socket| options.apply(socket));
+    socket.is_encrypted()
 }
 
-/// Status codes of RFC 6455, section 7.4.1.
-const fn close_code(reason: CloseReason) -> u16 {
-    match reason {
-        CloseReason::Requested | CloseReason::PeerClosed => 1000,
-        CloseReason::Shutdown => 1001,
-        CloseReason::Fault(code) => match code {
-            ErrorCode::TooLarge => 1009,
-            ErrorCode::Internal => 1011,
-            ErrorCode::Overloaded | ErrorCode::RateLimited => 1013,
-            ErrorCode::Unauthenticated
-            | ErrorCode::Forbidden
-            | ErrorCode::NameConflict
-            | ErrorCode::SlowConsumer => 1008,
-            _ => 1002,
-        },
-        _ => 1008,
-    }
-}
-
-/// A close frame holds at most 123 bytes of text (RFC 6455, section 5.5).
-fn reason_text(reason: CloseReason) -> String {
-    let text = reason.to_string();
-    text[..text.floor_char_boundary(123)].to_owned()
-}
-
-/// Why there is no WebSocket, with what the other end said.
-fn why_no_upgrade(error: Error) -> String {
-    match error {
-        Error::Http(response) => {
-            let status = response.status();
-            let body = response.body().as_deref().unwrap_or_default();
-            let said: String = String::from_utf8_lossy(body)
-                .trim()
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .take(SAID_LETTERS_MAX)
-                .collect();
-            let colon = if said.is_empty() { "" } else { ": " };
-            format!("the WebSocket upgrade was answered with {status}{colon}{said}")
-        }
-        Error::Protocol(_) | Error::HttpFormat(_) => format!(
-            "no HTTP is spoken there ({error}): dial tcp:// if it is a port for relay links, \
-             wss:// if it speaks TLS"
-        ),
-        Error::Io(error) => format!("the WebSocket upgrade failed: {}", of_link(error)),
-        other => format!("the WebSocket upgrade failed: {other}"),
-    }
-}
-
-fn to_io(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => of_link(error),
-        other => io::Error::new(io::ErrorKind::InvalidData, other),
-    }
-}
-
-/// Largest message sent and accepted. Before authentication no more than this is ever held.
-const MESSAGE_BYTES_MAX: usize = 32 << 10;
-const READ_BYTES: usize = 4 << 10;
-/// What is shown of a refusal.
-const SAID_LETTERS_MAX: usize = 200;
-/// One batch of messages; more is not handed over before the last batch was flushed.
-const WRITE_BYTES_MAX: usize = 1 << 20;
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -240,6 +240,10 @@ impl World {
         let (step, took, probe) = (record.step, self.now.since(record.made_at), record.probe);
         self.note(u64::from(uid));
         self.checker.answered(uid, answer, latest);
+        self.judge_leaving(at, uid, answer);
+        if let Answer::Failed(error) = answer {
+            self.count_refused(uid, error);
+        }
         if !probe {
             match answer {
                 Answer::Failed(error) => self.count_failure(&step, error),

@@ -1,5 +1,6 @@
 //! A host: a node, the time as it sees it, and what its application waits for.
 
+use super::leaving::Leave;
 use super::streams::Sending;
 use crate::dice::Dice;
 use crate::queue::Event;
@@ -42,6 +43,8 @@ pub(super) struct Host {
     pub(super) challenges: VecDeque<Instant>,
     /// The newest word on each offer of other Mains that this life of the node went by.
     pub(super) newest: BTreeMap<(String, NodeId, NodeId), (u64, u64)>,
+    /// How it left last in good order.
+    pub(super) leave: Option<Leave>,
 }
 
 /// Where a link of a host is in the world.
@@ -64,6 +67,10 @@ pub(super) struct Condition {
     pub(super) corrupt: [Option<u32>; 2],
     /// The last time anything went wrong here.
     pub(super) troubled_at: Instant,
+    /// The last time that bytes had to wait here because a way was full.
+    pub(super) congested_at: Instant,
+    /// Until when it leaves in good order and is started again.
+    pub(super) leaves_until: Instant,
     /// Down for good, or cut off for good.
     pub(super) lost: bool,
     /// Its wall clock is wrong by so many seconds.
@@ -131,11 +138,18 @@ impl Host {
             withdrawn: false,
             challenges: VecDeque::new(),
             newest: BTreeMap::new(),
+            leave: None,
         }
     }
 
-    /// Whether nothing went wrong here since then.
+    /// Whether nothing went wrong here since then, and it did not leave.
     pub(super) fn is_untroubled_since(&self, since: Instant) -> bool {
+        let left = self.condition.leaves_until;
+        self.is_sane_since(since) && (left < since || left == Instant::ZERO)
+    }
+
+    /// Whether nothing went wrong here since then, though it may have left in good order.
+    pub(super) fn is_sane_since(&self, since: Instant) -> bool {
         let condition = &self.condition;
         let lasting = [
             condition.asleep_until,
@@ -145,6 +159,12 @@ impl Host {
             condition.troubled_at,
         ];
         !condition.lost && lasting.iter().all(|until| *until < since || *until == Instant::ZERO)
+    }
+
+    /// The same, and no bytes had to wait here either.
+    pub(super) fn is_calm_since(&self, since: Instant) -> bool {
+        let congested = self.condition.congested_at;
+        self.is_sane_since(since) && (congested < since || congested == Instant::ZERO)
     }
 
     pub(super) fn joint(&self, link: LinkId) -> Option<Joint> {

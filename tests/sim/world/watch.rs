@@ -1,11 +1,12 @@
 //! What a bystander sees of frames and counts while the world runs, and what must hold of it.
 
-use super::World;
+use super::{Phase, World};
+use crate::checker::SentOn;
 use crate::network::WireState;
 use crate::queue::Event;
 use relay_core::frame::{CHECKSUM_BYTES, HEADER_BYTES, Kind};
 use relay_core::message::RequestEnvelope;
-use relay_core::{LinkId, NodeId, Role};
+use relay_core::{Holdings, LinkId, NodeId, Role};
 use std::time::Duration;
 
 impl World {
@@ -51,9 +52,12 @@ impl World {
             self.watch_crossing(uid, at as u16, server as u16);
         }
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
+        let sent_on = SentOn { main: at as u16, life: self.hosts[at].life, at: self.now };
         if let Some(uid) = uid {
+            self.count_taken(uid, at as u16, server as u16);
             let record = &mut self.checker.calls[uid as usize];
             record.server = Some(server as u16);
+            record.sent_on.push(sent_on);
             record.hostile |= hostile;
         }
     }
@@ -170,11 +174,22 @@ impl World {
         }
         self.judge_words(at);
         self.judge_retries(at);
+        self.judge_shares(at);
         let host = &self.hosts[at];
         let joints = host.links.iter().flatten().count();
         if usage.links as usize != joints {
             let text = format!("{} has {} links over {joints} wires", host.name, usage.links);
             self.checker.blame("S12", None, &text);
+        }
+    }
+
+    /// Notes what all nodes hold, as long as calls are made and things go wrong.
+    pub(super) fn sample(&mut self) {
+        let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref());
+        let held = nodes.fold(Holdings::default(), |sum, node| sum.with(node.holdings()));
+        self.tally.sampled(held, self.now);
+        if self.phase == Phase::Storm {
+            self.queue.push(self.tally.next_sample(self.now), Event::Sample);
         }
     }
 

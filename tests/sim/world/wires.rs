@@ -242,14 +242,22 @@ impl World {
             let bit = bit as usize % (8 * got);
             tail[first + bit / 8] ^= 1 << (bit % 8);
             self.tally.mark("a bit was changed");
+            for host in [from, to] {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.condition.trouble(self.now, Duration::ZERO);
+                }
+            }
         }
     }
 
     /// Bytes wait because the way is full: what comes behind them is late without anyone's fault.
     fn congested(&mut self, at: usize) {
         for end in self.wires[at].ends {
-            if let Some(host) = self.hosts.get_mut(end.host).filter(|h| h.role != Role::Main) {
-                host.condition.troubled_at = host.condition.troubled_at.max(self.now);
+            let Some(host) = self.hosts.get_mut(end.host) else { continue };
+            let condition = &mut host.condition;
+            condition.congested_at = condition.congested_at.max(self.now);
+            if host.role != Role::Main {
+                condition.troubled_at = condition.troubled_at.max(self.now);
             }
         }
     }

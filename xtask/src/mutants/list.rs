@@ -214,6 +214,16 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         about: "a chunk with a wrong checksum is handed to the application",
         oracles: &["S2", "S22"],
     },
+    Mutant {
+        name: "leaves_at_once",
+        about: "a link to a Main that leaves ends although calls are in flight over it",
+        oracles: &["L6"],
+    },
+    Mutant {
+        name: "first_come_first_served",
+        about: "one caller may take all that an instance can do",
+        oracles: &["L3"],
+    },
 ];
 
 /// The planted bug of that name.

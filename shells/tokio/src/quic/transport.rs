@@ -4,8 +4,7 @@ use super::{STRANGER_WINDOW, WINDOW, plain};
 use bytes::{Buf, Bytes};
 use quinn::{Connection, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use relay_core::CloseReason;
-use relay_driver::{BoxFuture, Transport, TransportKind};
-use std::cell::RefCell;
+use relay_driver::{BoxFuture, Transport, TransportKind, with_read_space};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -46,8 +45,8 @@ impl Transport for Quic {
         cx: &mut Context<'_>,
         take: &mut dyn FnMut(&[u8]),
     ) -> Poll<io::Result<bool>> {
-        let read = READ_SPACE.with_borrow_mut(|space| {
-            let read = ready!(self.receive.poll_read(cx, &mut space[..]));
+        let read = with_read_space(|space| {
+            let read = ready!(self.receive.poll_read(cx, space));
             if let Ok(count) = read {
                 take(&space[..count]);
             }
@@ -105,10 +104,3 @@ impl Transport for Quic {
         Some(TransportKind::Quic)
     }
 }
-
-thread_local! {
-    /// Shared by all links of a thread, so that an idle link holds no read buffer.
-    static READ_SPACE: RefCell<Box<[u8; READ_BYTES]>> = RefCell::new(Box::new([0; READ_BYTES]));
-}
-
-const READ_BYTES: usize = 64 << 10;
