@@ -439,7 +439,7 @@ impl Inner {
         for output in out.drain() {
             match output {
                 Output::Transmit { link, frame } => {
-                    self.queue(link, frame, &mut effects.wakes, now)
+                    self.queue(link, frame, &mut effects.wakes, now);
                 }
                 Output::Close { link, reason } => {
                     if let Some(io) = self.links.get_mut(link) {

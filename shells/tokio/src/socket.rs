@@ -11,7 +11,6 @@ use tokio::time::{Instant, timeout};
 /// Options of the sockets of a node. How long a silent link is kept is no option of a socket:
 /// `Limits` has its keepalive and its timeouts, which work the same over every transport.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub struct SocketOptions {
     /// How long connecting to a host may take, with all its addresses and with the handshakes of
     /// TLS, QUIC and WebSocket; at most the eleven seconds that a node gives every dial.
@@ -172,12 +171,14 @@ mod tests {
 
     #[tokio::test]
     async fn n17_options_reach_the_socket() {
-        let mut options = SocketOptions::default();
-        options.keepalive_time = Some(Duration::from_secs(33));
-        options.keepalive_interval = Duration::from_secs(7);
-        options.send_buffer = Some(40_000);
-        options.receive_buffer = Some(50_000);
-        options.reuse_port = true;
+        let options = SocketOptions {
+            keepalive_time: Some(Duration::from_secs(33)),
+            keepalive_interval: Duration::from_secs(7),
+            send_buffer: Some(40_000),
+            receive_buffer: Some(50_000),
+            reuse_port: true,
+            ..SocketOptions::default()
+        };
         let listener = options.listen(ANY_PORT).expect("listens");
         let address = listener.local_addr().expect("bound");
         let second = options.listen(address).expect("a port can be shared");

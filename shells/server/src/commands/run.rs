@@ -106,7 +106,7 @@ impl Running {
     ) -> Result<Self, Failure> {
         let Certificates { runtime, server } = Certificates::load(config)?;
         let serves_http = node_type == NodeType::Main || config.http.is_home_listening;
-        let mut listeners = Listeners::bind(config, serves_http, server.as_ref()).await?;
+        let mut listeners = Listeners::bind(config, serves_http, server.as_ref())?;
         let http = listeners.http.take();
         let listening = http.as_ref().map(|(_, address)| *address);
         let gateway_settings = gateway::settings(config, listeners.http_tls.take())?;

@@ -214,11 +214,17 @@ fn n17_sockets_have_options() {
          reuse_address = false\nreuse_port = true\nbacklog = 7\n",
     );
     let socket = load(&["--config", file.path()], &[]).expect("allowed").socket;
-    let mut wanted = SocketOptions::default();
-    (wanted.connect_timeout, wanted.nodelay) = (Duration::from_secs(2), false);
-    (wanted.keepalive_time, wanted.keepalive_interval) = (None, Duration::from_secs(7));
-    (wanted.send_buffer, wanted.receive_buffer) = (Some(65_536), Some(65_536));
-    (wanted.reuse_address, wanted.reuse_port, wanted.backlog) = (false, true, 7);
+    let wanted = SocketOptions {
+        connect_timeout: Duration::from_secs(2),
+        nodelay: false,
+        keepalive_time: None,
+        keepalive_interval: Duration::from_secs(7),
+        send_buffer: Some(65_536),
+        receive_buffer: Some(65_536),
+        reuse_address: false,
+        reuse_port: true,
+        backlog: 7,
+    };
     assert_eq!(socket, wanted);
     assert_eq!(load(&[], &[]).expect("defaults").socket, SocketOptions::default());
     for (name, value) in

@@ -50,20 +50,19 @@ pub(super) fn read(layers: &Layers, node: &NodeSettings) -> Result<TlsSettings, 
 
 /// Options of the sockets beneath links and requests.
 pub(super) fn sockets(layers: &Layers) -> Result<SocketOptions, Failure> {
-    let mut options = SocketOptions::default();
-    options.connect_timeout =
-        layers.required(&k::SOCKET_CONNECT_TIMEOUT, values::connect_timeout)?;
-    options.nodelay = layers.required(&k::SOCKET_NODELAY, values::boolean)?;
     let keepalive = layers.required(&k::SOCKET_KEEPALIVE_TIME, values::keepalive)?;
-    options.keepalive_time = (!keepalive.is_zero()).then_some(keepalive);
-    options.keepalive_interval =
-        layers.required(&k::SOCKET_KEEPALIVE_INTERVAL, values::whole_seconds)?;
-    options.send_buffer = layers.optional(&k::SOCKET_SEND_BUFFER, values::buffer_bytes)?;
-    options.receive_buffer = layers.optional(&k::SOCKET_RECEIVE_BUFFER, values::buffer_bytes)?;
-    options.reuse_address = layers.required(&k::SOCKET_REUSE_ADDRESS, values::boolean)?;
-    options.reuse_port = layers.required(&k::SOCKET_REUSE_PORT, values::boolean)?;
-    options.backlog = layers.required(&k::SOCKET_BACKLOG, values::backlog)?;
-    Ok(options)
+    Ok(SocketOptions {
+        connect_timeout: layers.required(&k::SOCKET_CONNECT_TIMEOUT, values::connect_timeout)?,
+        nodelay: layers.required(&k::SOCKET_NODELAY, values::boolean)?,
+        keepalive_time: (!keepalive.is_zero()).then_some(keepalive),
+        keepalive_interval: layers
+            .required(&k::SOCKET_KEEPALIVE_INTERVAL, values::whole_seconds)?,
+        send_buffer: layers.optional(&k::SOCKET_SEND_BUFFER, values::buffer_bytes)?,
+        receive_buffer: layers.optional(&k::SOCKET_RECEIVE_BUFFER, values::buffer_bytes)?,
+        reuse_address: layers.required(&k::SOCKET_REUSE_ADDRESS, values::boolean)?,
+        reuse_port: layers.required(&k::SOCKET_REUSE_PORT, values::boolean)?,
+        backlog: layers.required(&k::SOCKET_BACKLOG, values::backlog)?,
+    })
 }
 
 fn lacks(layers: &Layers, key: &Key, missing: &Key) -> Failure {

@@ -24,7 +24,7 @@ pub(super) struct Targets {
 #[derive(Debug)]
 enum Target {
     Links(Links),
-    Http(Http),
+    Http(Box<Http>),
 }
 
 /// One call, as it is tried at one URL or more.
@@ -53,7 +53,7 @@ impl Targets {
         let targets = plan.urls.iter().map(|url| match url {
             Url::Link(endpoint) => Links::start(endpoint, plan).map(Target::Links),
             Url::Http { endpoint, uri } => {
-                Ok(Target::Http(Http::new(endpoint, uri, plan.tls.clone())))
+                Ok(Target::Http(Box::new(Http::new(endpoint, uri, plan.tls.clone()))))
             }
         });
         let targets = targets.collect::<Result<Vec<_>, _>>()?;

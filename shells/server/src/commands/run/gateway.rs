@@ -40,13 +40,13 @@ impl Listening {
 }
 
 /// Listens on `address` and tells the address it got, which differs for port 0.
+#[expect(clippy::unused_async, reason = "must be called inside a runtime; says so in its type")]
 pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
-    bind_with(address, &SocketOptions::default()).await
+    bind_with(address, &SocketOptions::default())
 }
 
-/// The same with options of the socket.
-#[expect(clippy::unused_async, reason = "must be called inside a runtime; says so in its type")]
-pub(crate) async fn bind_with(
+/// The same with options of the socket. Must be called on the runtime.
+pub(crate) fn bind_with(
     address: SocketAddr,
     options: &SocketOptions,
 ) -> Result<(TcpListener, SocketAddr), Failure> {

@@ -22,24 +22,23 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Binds everything that the settings name.
+    /// Binds everything that the settings name. Must be called on the runtime.
     ///
     /// # Errors
     /// [`Failure`] names the address that cannot be listened on.
-    pub(super) async fn bind(
+    pub(super) fn bind(
         config: &Config,
         serves_http: bool,
         server: Option<&ServerTls>,
     ) -> Result<Self, Failure> {
         let options = config.socket.clone();
         let unusable = |error| crate::commands::tls::refused("--tls-client-ca", &error);
-        let bind = async |address: Option<SocketAddr>| match address {
-            Some(address) => bind_with(address, &options).await.map(Some),
-            None => Ok(None),
+        let bind = |address: Option<SocketAddr>| {
+            address.map(|address| bind_with(address, &options)).transpose()
         };
-        let http = bind(serves_http.then_some(config.http.address)).await?;
-        let tcp = bind(config.node.listen_tcp).await?;
-        let tls = bind(config.node.listen_tls).await?;
+        let http = bind(serves_http.then_some(config.http.address))?;
+        let tcp = bind(config.node.listen_tcp)?;
+        let tls = bind(config.node.listen_tls)?;
         let http_tls = server.map(ServerTls::http_acceptor).transpose().map_err(unusable)?;
         let relay_tls = server.map(ServerTls::relay_acceptor).transpose().map_err(unusable)?;
         let quic = match (config.node.listen_quic, server) {
