@@ -75,7 +75,7 @@ impl Plan {
         };
         if dice.happens(SELDOM) {
             self.topology.fallbacks = dice.pick(&[0, 1, 3]);
-            self.faults = Faults { leave: dice.pick(&[1.0, 4.0, 8.0]), ..calm };
+            self.faults = Faults { leave: dice.pick(&[1.0, 2.0, 4.0]), ..calm };
         } else if dice.happens(SELDOM / 2) {
             // Too many calls for what there is, and most of them from one caller.
             self.duration = Span::seconds(15);

@@ -252,8 +252,8 @@ impl Link {
         }
     }
 
-    /// Whether a new call of `caller` fits: the handshake is done, a label is free, the queue is not
-    /// full, and others are left room.
+    /// Whether a new call of `caller` fits: the handshake is done, a label is free, the queue is
+    /// not full, and others are left room.
     #[inline]
     pub(crate) fn takes_calls(
         &self,

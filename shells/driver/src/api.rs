@@ -8,6 +8,7 @@ pub use crate::{
     Service, ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport,
     TransportKind, service_fn,
 };
+pub use relay_core::message::CHUNK_BYTES_MAX;
 pub use relay_core::{
     Balance, Balancing, BreakerState, CallError, CloseReason, DialId, ErrorCode, Event, Executed,
     Limits, LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules,

@@ -63,6 +63,9 @@ pub enum Answer {
     ApplicationError(Bytes),
 }
 
+/// The answer to a call, and the nodes that it crossed.
+pub type TracedAnswer = (Result<Answer, CallError>, Vec<TraceHop>);
+
 /// Why a node could not start.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -193,10 +196,7 @@ impl<R: Runtime> Node<R> {
 
     /// The same, with the nodes that the call crossed if it asks for a trace: who served it first,
     /// this node last.
-    pub async fn call_traced(
-        &self,
-        request: CallRequest,
-    ) -> (Result<Answer, CallError>, Vec<TraceHop>) {
+    pub async fn call_traced(&self, request: CallRequest) -> TracedAnswer {
         let call = match self.engine.call(&request) {
             Ok(call) => call,
             Err(error) => return (Err(error), Vec::new()),
@@ -228,8 +228,24 @@ impl<R: Runtime> Node<R> {
         request: &CallRequest,
     ) -> Result<(CallStream, impl Future<Output = Result<Answer, CallError>> + use<R>), CallError>
     {
+        let (stream, answer) = self.call_streaming_traced(request)?;
+        Ok((stream, async { answer.await.0 }))
+    }
+
+    /// The same, with the nodes that the call crossed if it asks for a trace.
+    ///
+    /// # Errors
+    /// A [`CallError`] when the call is not accepted at all, or with its outcome.
+    pub fn call_streaming_traced(
+        &self,
+        request: &CallRequest,
+    ) -> Result<(CallStream, impl Future<Output = TracedAnswer> + use<R>), CallError> {
         let (stream, call) = self.engine.call_streaming(request, STREAM_WINDOW)?;
-        Ok((stream, async { outcome(call.await.0) }))
+        let answer = async {
+            let (answer, trace) = call.await;
+            (outcome(answer), trace)
+        };
+        Ok((stream, answer))
     }
 
     /// Offers a service to everyone.
@@ -262,6 +278,12 @@ impl<R: Runtime> Node<R> {
     #[must_use]
     pub fn is_offered(&self, service: &str) -> bool {
         self.engine.is_offered(service)
+    }
+
+    /// Whether this node itself offers this service.
+    #[must_use]
+    pub fn is_own(&self, service: &str) -> bool {
+        self.engine.is_own(service)
     }
 
     /// Keeps a link to another Main from now on.

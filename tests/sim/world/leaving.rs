@@ -114,7 +114,7 @@ impl World {
         };
         let is_lost = error.executed == Executed::Unknown || error.code == ErrorCode::LinkLost;
         let is_broken = is_lost || error.code == ErrorCode::Draining;
-        let alone = is_broken && !self.leaves_elsewhere(record);
+        let alone = is_broken && !self.drains_elsewhere(record);
         if alone && self.ends_in_time(record, leave) && self.was_calm(at, record) {
             let (left, limit) = (since_start(leave.asked_at), since_start(leave.limit));
             let text = format!(
@@ -131,12 +131,17 @@ impl World {
         Some(leave).filter(|_| is_it && leave.asked_at <= self.now)
     }
 
-    /// Whether several of the Mains that a call may have come to leave: then one may have ended
-    /// before it got what the other sent on.
-    fn leaves_elsewhere(&self, record: &Record) -> bool {
+    /// Whether a Main that the call may have come to has drained besides the one that sent it on:
+    /// it may have refused the call, or have ended before it got it.
+    fn drains_elsewhere(&self, record: &Record) -> bool {
         let mains = &self.hosts[..usize::from(self.plan.topology.mains)];
-        let leaves = mains.iter().filter(|main| main.condition.leaves_until >= record.made_at);
-        leaves.count() > 1
+        let drains = mains.iter().filter(|main| {
+            let has_begun = main.leave.is_some_and(|leave| leave.drains_at <= self.now);
+            has_begun && main.condition.leaves_until >= record.made_at
+        });
+        let itself = record.sent_on.iter().find_map(|sent| self.leave_of(sent));
+        let itself = itself.is_some_and(|leave| leave.drains_at <= self.now);
+        drains.count() > usize::from(itself)
     }
 
     /// Whether a call had the time to end: its handler, the way there and back, and a second try.

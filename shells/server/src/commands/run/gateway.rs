@@ -1,9 +1,9 @@
 //! The gateway of a node: its settings, its listener and its end.
 
 use crate::cli::Failure;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::discovery::Peers;
-use crate::http::{Cors, Gateway, GatewayConfig, OriginInvalid};
+use crate::http::{ClientLimits, Cors, Gateway, GatewayConfig, OriginInvalid};
 use relay_tokio::SocketOptions;
 use relay_tokio::tls::Acceptor;
 use std::fmt;
@@ -39,13 +39,13 @@ impl Listening {
     }
 }
 
-/// Listens on `address` and tells the address it got, which differs for port 0.
-#[expect(clippy::unused_async, reason = "must be called inside a runtime; says so in its type")]
-pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+/// Listens on `address` and tells the address it got, which differs for port 0. Must be called on
+/// the runtime.
+pub(crate) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     bind_with(address, &SocketOptions::default())
 }
 
-/// The same with options of the socket. Must be called on the runtime.
+/// The same with options of the socket.
 pub(crate) fn bind_with(
     address: SocketAddr,
     options: &SocketOptions,
@@ -104,6 +104,8 @@ pub(super) fn settings(config: &Config, tls: Option<Acceptor>) -> Result<Gateway
         allowed_origins: allowed_origins
             .collect::<Result<_, _>>()
             .map_err(|error: OriginInvalid| refused("http.link_origins", &error))?,
+        token: config.node.token_file.as_deref().map(config::read_token).transpose()?,
+        clients: ClientLimits::default(),
         enable_registry: config.registry.enable,
         read_timeout: http.read_timeout,
         write_timeout: http.write_timeout,
