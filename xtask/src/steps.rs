@@ -45,7 +45,16 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "test",
         about: "unit tests, scenarios, properties, end-to-end tests, tidy",
-        needs: &[Tool::Nextest, Tool::Python, Tool::Chromium],
+        needs: &[
+            Tool::Nextest,
+            Tool::Python,
+            Tool::Chromium,
+            Tool::Node,
+            Tool::Pip,
+            Tool::Npm,
+            Tool::PythonPackages,
+            Tool::NodePackages,
+        ],
         commands: &[Invocation::new("cargo nextest run --workspace --locked")],
     },
     Step {

@@ -293,6 +293,11 @@ impl Engine {
         self.lock().node.control().registry().offers(service).next().is_some()
     }
 
+    /// Whether this node itself offers this service.
+    pub fn is_own(&self, service: &str) -> bool {
+        self.lock().handlers.contains(service)
+    }
+
     /// Counters since the start.
     pub fn stats(&self) -> Stats {
         self.lock().node.stats()

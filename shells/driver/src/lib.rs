@@ -38,7 +38,7 @@ pub use events::EventStream;
 pub use frames::{poll_write_frames, with_read_space};
 pub use home::{ConnectError, Home, HomeBuilder, JsonError};
 pub use links::WriteOrder;
-pub use node::{Answer, Node, NodeConfig, StartError};
+pub use node::{Answer, Node, NodeConfig, StartError, TracedAnswer};
 pub use pool::{Pool, PoolConfig, PoolStats, Selection};
 pub use runtime::Runtime;
 pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};

@@ -88,6 +88,8 @@ impl Player {
         let identity = Identity::new(&profile.key, Some(name));
         let mut config = Config::new(profile.role);
         config.limits = profile.limits();
+        config.compression = profile.compression();
+        config.compressions = profile.compressions;
         let identity = identity.map_err(|error| error.to_string())?;
         let mut player = Self {
             node: Node::new(config, identity, profile.random),

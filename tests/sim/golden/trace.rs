@@ -2,7 +2,7 @@
 
 use crate::plan::Bounds;
 use crate::span::Span;
-use relay_core::{Limits, Role};
+use relay_core::{Compression, Limits, Role};
 use serde::{Deserialize, Serialize};
 
 /// The life of one node, from its start until it or its world ended.
@@ -38,6 +38,12 @@ pub struct Profile {
     pub deadline_max: Span,
     /// Links that a message may cross.
     pub hops_max: u8,
+    /// The number of what it compresses with; zero for nothing.
+    pub compression: u8,
+    /// A bit for each compression that it takes.
+    pub compressions: u8,
+    /// Shortest body that it compresses.
+    pub deflate_bytes_min: u32,
     /// The Mains that it dials from the start, to keep a link to one of them.
     pub upstreams: Vec<String>,
 }
@@ -190,6 +196,13 @@ impl Profile {
         let mut limits = self.bounds.limits();
         limits.deadline_max = self.deadline_max.0;
         limits.hops_max = self.hops_max;
+        limits.deflate_bytes_min = self.deflate_bytes_min;
         limits
+    }
+
+    /// What the node compresses with.
+    #[must_use]
+    pub fn compression(&self) -> Option<Compression> {
+        Compression::ALL.into_iter().find(|compression| *compression as u8 == self.compression)
     }
 }

@@ -132,7 +132,7 @@ impl World {
         };
         let is_lost = error.executed == Executed::Unknown || error.code == ErrorCode::LinkLost;
         let is_broken = is_lost || error.code == ErrorCode::Draining;
-        let alone = is_broken && !self.leaves_elsewhere(record);
+        let alone = is_broken && !self.drains_elsewhere(record);
         if alone && self.ends_in_time(record, leave) && self.was_calm(at, record) {
             let (left, limit) = (since_start(leave.asked_at), since_start(leave.limit));
             let text = format!(
@@ -149,12 +149,17 @@ impl World {
         Some(leave).filter(|_| is_it && leave.asked_at <= self.now)
     }
 
-    /// Whether several of the Mains that a call may have come to leave: then one may have ended
-    /// before it got what the other sent on.
-    fn leaves_elsewhere(&self, record: &Record) -> bool {
+    /// Whether a Main that the call may have come to has drained besides the one that sent it on:
+    /// it may have refused the call, or have ended before it got it.
+    fn drains_elsewhere(&self, record: &Record) -> bool {
         let mains = &self.hosts[..usize::from(self.plan.topology.mains)];
-        let leaves = mains.iter().filter(|main| main.condition.leaves_until >= record.made_at);
-        leaves.count() > 1
+        let drains = mains.iter().filter(|main| {
+            let has_begun = main.leave.is_some_and(|leave| leave.drains_at <= self.now);
+            has_begun && main.condition.leaves_until >= record.made_at
+        });
+        let itself = record.sent_on.iter().find_map(|sent| self.leave_of(sent));
+        let itself = itself.is_some_and(|leave| leave.drains_at <= self.now);
+        drains.count() > usize::from(itself)
     }
 
     /// Whether a call had the time to end: its handler, the way there and back, and a second try.
@@ -178,7 +183,9 @@ impl World {
         let server = record.server.map(usize::from);
         let mut hosts = mains.chain([at]).chain(server);
         let plain = record.step.chunks == 0 && !record.hostile && !self.hostility;
-        let lasting = self.limits.labels_per_slot == u32::MAX;
+        // Where labels are few, or the bound of what may wait is small, links end by themselves.
+        let lasting = self.limits.labels_per_slot == u32::MAX
+            && self.limits.write_bytes_max >= WRITE_BYTES_AMPLE;
         plain && lasting && hosts.all(|host| self.hosts[host].is_calm_since(since))
     }
 
@@ -203,4 +210,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 const FOUND_OUT: Duration = Duration::from_secs(5);
+/// No turn of a node writes so much to one link in these worlds.
+const WRITE_BYTES_AMPLE: u32 = 1 << 20;
 const LEAVE_SLACK: Duration = Duration::from_millis(100);

@@ -3,11 +3,13 @@
 use super::host::{Joint, Seen};
 use super::{BOOT, World};
 use crate::dice::Dice;
+use crate::draw::parts;
 use crate::golden::Input;
 use crate::network::WireState;
+use crate::plan::Plan;
 use crate::queue::Event;
 use relay_core::{
-    Config, DialId, Event as NodeEvent, Identity, Instant, LinkId, Node, Output, Role,
+    Compression, Config, DialId, Event as NodeEvent, Identity, Instant, LinkId, Node, Output, Role,
 };
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ impl World {
         let Ok(identity) = Identity::new(&key, Some(host.name.clone())) else { return };
         let mut config = Config::new(host.role);
         config.limits = self.limits.clone();
+        compress(&mut config, &self.plan, at);
         host.node = Some(Node::new(config, identity, seed));
         self.start_record(at, key, seed);
         if self.records(at) {
@@ -318,3 +321,20 @@ const fn reason_mark(reason: relay_core::CloseReason) -> &'static str {
 
 const UNIX_SECONDS: u64 = 1_800_000_000;
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
+
+/// What a host compresses, and what it takes: the same in each of its lives.
+pub(super) fn compress(config: &mut Config, plan: &Plan, at: usize) {
+    let share = parts(plan.traffic.compressed);
+    if share == 0 {
+        return;
+    }
+    let mut dice = Dice::new(plan.seed, &[COMPRESSION, at as u64]);
+    if dice.happens(share) {
+        config.compression = Some(dice.pick(&Compression::ALL));
+    }
+    let all = Compression::BITS;
+    config.compressions = dice.pick(&[all, all, all, 1, 0]);
+    config.limits.deflate_bytes_min = 64;
+}
+
+const COMPRESSION: u64 = 16;

@@ -9,7 +9,7 @@ use super::{Phase, World};
 use crate::golden::{Input, Life, Profile, Recorder, Trace};
 use crate::plan::Plan;
 use crate::span::Span;
-use relay_core::{CallId, CloseReason, DialId, Instant, LinkId, LocalCallId, Role, Side};
+use relay_core::{CallId, CloseReason, Config, DialId, Instant, LinkId, LocalCallId, Role, Side};
 
 impl World {
     /// Lets the storm happen and records a host: its lives, the last one as long as it lasted.
@@ -51,6 +51,8 @@ impl World {
         host.clock = Clock::started_at(self.now);
         let (role, name) = (host.role, host.name.to_string());
         let upstreams = self.dials_of(at).into_iter().filter(|_| role != Role::Main).flatten();
+        let mut config = Config::new(role);
+        super::life::compress(&mut config, &self.plan, at);
         let profile = Profile {
             role,
             name,
@@ -59,6 +61,9 @@ impl World {
             bounds: self.plan.limits,
             deadline_max: Span(self.limits.deadline_max),
             hops_max: self.limits.hops_max,
+            compression: config.compression.map_or(0, |compression| compression as u8),
+            compressions: config.compressions,
+            deflate_bytes_min: config.limits.deflate_bytes_min,
             upstreams: upstreams.collect(),
         };
         let Plan { seed, .. } = self.plan;

@@ -39,6 +39,7 @@ pub(super) async fn serve(
     connections.accept_until(&listener, tokio::time::sleep(LAST_CALLS)).await;
     connections.accept_waiting(listener);
     stop.send_replace(true);
+    connections.gateway.shared.clients.leave();
     connections.end().await;
 }
 
@@ -96,12 +97,18 @@ impl Connections {
 
     async fn end(mut self) {
         let grace = self.gateway.shared.config.shutdown_grace;
-        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        let clients = Arc::clone(&self.gateway.shared.clients);
+        let all_ended = async {
+            while self.tasks.join_next().await.is_some() {}
+            clients.ended().await;
+        };
         if tokio::time::timeout(grace, all_ended).await.is_err() {
-            let count = self.tasks.len();
+            let count = self.tasks.len() + clients.count();
             tracing::warn!(count, "connections were cut because their requests outlived the grace");
         }
         self.tasks.shutdown().await;
+        clients.close();
+        let _in_time = tokio::time::timeout(LAST_WORDS, clients.ended()).await;
     }
 }
 
@@ -246,6 +253,8 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nR
 const LAST_CALLS: Duration = Duration::from_millis(100);
 /// How long a new connection may take to its first request before it counts as idle.
 const FIRST_REQUEST: Duration = Duration::from_millis(100);
+/// How long clients of WebSockets may take to read why they are let go.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 64;

@@ -62,6 +62,13 @@ impl Connection {
         self.lingers.store(true, Ordering::Relaxed);
     }
 
+    /// The connection carries no HTTP any more: nothing but stalled writes is timed. Its last bytes
+    /// are for the client to read, whatever that still sends.
+    pub(super) fn upgraded(&self) {
+        self.set(Phase::Answer);
+        self.linger();
+    }
+
     /// Whether the last read failed because the client was too slow.
     pub(super) fn is_late(&self) -> bool {
         self.is_late.load(Ordering::Relaxed)

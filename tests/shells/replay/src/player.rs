@@ -59,6 +59,8 @@ impl<E: Executor> Player<E> {
         config.node_id = Some(profile.name.clone());
         config.secret_key = Some(profile.key);
         config.limits = profile.limits();
+        config.compression = profile.compression();
+        config.compressions = Some(profile.compressions);
         config.upstreams =
             profile.upstreams.iter().map(|text| endpoint(text)).collect::<Result<_, _>>()?;
         let node = Node::start_on(config, Virtual::<E>::new(Arc::clone(&around)));

@@ -1,9 +1,9 @@
 //! The listeners of a node: HTTP and WebSocket through the gateway, relay links over plain TCP.
 
 use crate::cli::Failure;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::discovery::Peers;
-use crate::http::{Backoff, Cors, Gateway, GatewayConfig, OriginInvalid};
+use crate::http::{Backoff, ClientLimits, Cors, Gateway, GatewayConfig, OriginInvalid};
 use relay_tokio::{Node, Tcp};
 use std::fmt;
 use std::io::ErrorKind;
@@ -91,6 +91,8 @@ pub(super) fn settings(config: &Config) -> Result<GatewayConfig, Failure> {
         allowed_origins: allowed_origins
             .collect::<Result<_, _>>()
             .map_err(|error: OriginInvalid| refused("http.link_origins", &error))?,
+        token: config.node.token_file.as_deref().map(config::read_token).transpose()?,
+        clients: ClientLimits::default(),
         enable_registry: config.registry.enable,
         read_timeout: http.read_timeout,
         write_timeout: http.write_timeout,
