@@ -157,6 +157,16 @@ impl Engine {
         }
     }
 
+    /// Why the node has closed a link, if it has; otherwise wakes `cx` when it does.
+    pub(crate) fn closing(&self, link: LinkId, cx: &Context<'_>) -> Option<CloseReason> {
+        let mut inner = self.lock();
+        let io = inner.links.get_mut(link)?;
+        if io.closing.is_none() {
+            io.close_waker = Some(cx.waker().clone());
+        }
+        io.closing
+    }
+
     /// Reports that bytes of a link were written. Tells how many still wait in its queue.
     pub fn flushed(&self, link: LinkId, bytes: usize) -> usize {
         let mut inner = self.lock();
@@ -449,7 +459,9 @@ impl Inner {
                 Output::Close { link, reason } => {
                     if let Some(io) = self.links.get_mut(link) {
                         io.closing = Some(reason);
-                        effects.wakes.extend(io.waker.take());
+                        // Both are of the task of the link, which may wait for either.
+                        let waker = io.waker.take().or_else(|| io.close_waker.take());
+                        effects.wakes.extend(waker);
                     }
                 }
                 Output::Deliver(delivery) => self.deliver(delivery, effects, now),

@@ -30,6 +30,8 @@ pub(crate) struct LinkIo {
     pub(crate) queued_bytes: usize,
     pub(crate) closing: Option<CloseReason>,
     pub(crate) waker: Option<Waker>,
+    /// Of whoever waits until the connection takes more, and would otherwise not hear of the end.
+    pub(crate) close_waker: Option<Waker>,
     /// The start of a frame whose rest has not come.
     pub(crate) tail: BytesMut,
     /// What carries it, where the shell says so.
@@ -64,6 +66,7 @@ impl LinkTable {
             queued_bytes: 0,
             closing: None,
             waker: None,
+            close_waker: None,
             tail: BytesMut::new(),
             transport: None,
             busy_at: now,

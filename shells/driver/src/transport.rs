@@ -87,12 +87,15 @@ pub(crate) async fn drive<T: Transport>(
     let detail = match ended {
         Ok(Some(reason)) => {
             // A peer that does not read must not keep the connection for ever.
-            let Running { transport, queue, .. } = &mut running;
+            let Running { engine, transport, queue, .. } = &mut running;
             let close = poll_fn(|cx| {
-                if transport.poll_send(cx, queue)?.is_pending() {
-                    return Poll::Pending;
+                while transport.poll_send(cx, queue)?.is_ready() {
+                    let order = engine.poll_writes(link, queue, WRITE_BYTES, cx);
+                    if !matches!(order, Poll::Ready(WriteOrder::Write)) {
+                        return transport.poll_close(reason, cx);
+                    }
                 }
-                transport.poll_close(reason, cx)
+                Poll::Pending
             });
             let _ = within(&*runtime, CLOSE_TIMEOUT, close).await;
             String::new()
@@ -162,7 +165,11 @@ impl<T: Transport> Running<T> {
                         self.backlog = self.engine.flushed(self.link, self.unflushed);
                         self.unflushed = 0;
                     }
-                    Poll::Pending => return Ok(()),
+                    Poll::Pending => {
+                        // What is not taken must not hide that the node has closed the link.
+                        self.closing = self.engine.closing(self.link, cx);
+                        return Ok(());
+                    }
                 }
             }
             match self.engine.poll_writes(self.link, &mut self.queue, WRITE_BYTES, cx) {

@@ -44,16 +44,16 @@ pub(crate) async fn replay_in<E: Executor>(
     Ok(outcome)
 }
 
-struct Player<E> {
+pub(crate) struct Player<E> {
     node: Node<Virtual<E>>,
     around: Arc<Around>,
     requests: Arc<Requests>,
-    pipes: Vec<Pipe>,
+    pub(crate) pipes: Vec<Pipe>,
     calls: Vec<Orders>,
 }
 
 impl<E: Executor> Player<E> {
-    fn start(profile: &Profile, around: Arc<Around>) -> Result<Self, String> {
+    pub(crate) fn start(profile: &Profile, around: Arc<Around>) -> Result<Self, String> {
         around.set_random(profile.random);
         let mut config = NodeConfig::new(profile.role);
         config.node_id = Some(profile.name.clone());
@@ -75,7 +75,7 @@ impl<E: Executor> Player<E> {
         Ok(Self { node, around, requests: Arc::default(), pipes: Vec::new(), calls: Vec::new() })
     }
 
-    async fn step(&mut self, step: &Step) -> Result<(), String> {
+    pub(crate) async fn step(&mut self, step: &Step) -> Result<(), String> {
         self.advance(Duration::from_nanos(step.at)).await?;
         for (link, bytes) in &step.stalls {
             self.pipe(*link)?.stall(*bytes as usize);
@@ -85,14 +85,14 @@ impl<E: Executor> Player<E> {
     }
 
     /// Lets come what is due until then, each at its time.
-    async fn advance(&self, to: Duration) -> Result<(), String> {
+    pub(crate) async fn advance(&self, to: Duration) -> Result<(), String> {
         while self.around.advance(to) {
             self.end_step().await?;
         }
         Ok(())
     }
 
-    async fn end_step(&self) -> Result<(), String> {
+    pub(crate) async fn end_step(&self) -> Result<(), String> {
         self.settle().await?;
         lock(&self.around.log).end_step(self.around.now());
         Ok(())

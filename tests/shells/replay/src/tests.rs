@@ -1,12 +1,13 @@
 //! Equal digests mean nothing unless unequal ones are possible.
 
-use crate::player::replay_in;
+use crate::player::{Player, replay_in};
 use crate::runtime::Around;
 use crate::smol::play_on_smol;
 use crate::tokio::{Tokio, block_on, play_on_tokio};
 use crate::transport::Planted;
 use relay_sim::golden::{Input, Trace, play, record};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whether a defect changes the digest of this trace, and nothing worse.
 fn shows(trace: &Trace, defect: Planted) -> Result<bool, String> {
@@ -65,6 +66,27 @@ fn traces_are_the_same_after_they_were_bytes() {
     let bytes = Trace::encode(&traces).expect("bytes");
     assert_eq!(Trace::decode(&bytes).expect("traces"), traces);
     assert!(Trace::decode(&bytes[..bytes.len() / 2]).is_err());
+}
+
+#[test]
+fn a_peer_that_reads_nothing_does_not_keep_a_link_that_its_node_has_closed() {
+    // A Home sends its request at once, nobody takes it, and the handshake runs out of time.
+    let trace = record(8).expect("a trace");
+    let mut steps = trace.steps.iter();
+    let connected = steps.find(|step| matches!(step.input, Input::Connected { .. }));
+    let connected = connected.expect("it connects");
+    let mut around = Around::default();
+    around.planted = Some(Planted::TakesNothing);
+    let held = block_on(async {
+        let mut player = Player::<Tokio>::start(&trace.profile, Arc::new(around))?;
+        player.end_step().await?;
+        player.step(connected).await?;
+        let before = player.pipes[0].is_held();
+        let closed = trace.profile.limits().handshake_timeout + Duration::from_secs(3);
+        player.advance(Duration::from_nanos(connected.at) + closed).await?;
+        Ok::<_, String>((before, player.pipes[0].is_held()))
+    });
+    assert_eq!(held, Ok(Ok((true, false))));
 }
 
 /// A seed in whose world a Main has links that are full.

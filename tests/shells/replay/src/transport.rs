@@ -45,11 +45,19 @@ pub(crate) enum Planted {
     ReceivedTwice,
     /// Nobody is woken when there is room again.
     RoomUnnoticed,
+    /// No byte is taken, as of a peer that does not read.
+    TakesNothing,
 }
 
 impl Pipe {
     pub(crate) fn new(number: u32, around: &Arc<Around>) -> Self {
         Self { number, around: Arc::clone(around), state: Arc::default() }
+    }
+
+    /// Whether its link still holds it.
+    #[cfg(test)]
+    pub(crate) fn is_held(&self) -> bool {
+        Arc::strong_count(&self.state) > 1
     }
 
     pub(crate) fn receive(&self, bytes: &[u8]) {
@@ -91,6 +99,10 @@ impl Pipe {
         #[cfg(test)]
         if self.around.planted == Some(Planted::Reordered) {
             queue.make_contiguous().reverse();
+        }
+        #[cfg(test)]
+        if self.around.planted == Some(Planted::TakesNothing) {
+            return false;
         }
         let mut state = lock(&self.state);
         while let Some(frame) = queue.front_mut() {
