@@ -220,7 +220,12 @@ impl Ws {
     pub(crate) async fn closed(&mut self) -> u16 {
         loop {
             match within(self.socket.next()).await {
-                Some(Ok(Message::Close(frame))) => return frame.expect("a reason").code.into(),
+                Some(Ok(Message::Close(frame))) => {
+                    // Which also tells the server that it was heard.
+                    let nothing = within(self.socket.next()).await;
+                    assert!(nothing.is_none_or(|last| last.is_err()));
+                    return frame.expect("a reason").code.into();
+                }
                 Some(Ok(_)) => {}
                 other => panic!("not closed in order: {other:?}"),
             }
