@@ -184,6 +184,22 @@ async fn a_client_that_does_not_read_is_closed() {
 }
 
 #[tokio::test]
+async fn a_client_that_stalls_is_cut() {
+    let clients = ClientLimits { queue_bytes_max: usize::MAX, ..ClientLimits::default() };
+    let write_timeout = Duration::from_millis(300);
+    let config = GatewayConfig { clients, write_timeout, ..GatewayConfig::default() };
+    let server = Server::with(config).await;
+    let mut client = server.client().await;
+    client.register("job").await;
+    for id in 100..200 {
+        client.send_json(&request(id, "demo.big", json!([]), json!({}))).await;
+    }
+    // It is not even told, because it reads nothing.
+    until(|| !server.node.is_offered("job")).await;
+    until(|| server.node.calls_in_flight() == 0).await;
+}
+
+#[tokio::test]
 async fn clients_are_counted_and_one_more_is_not_let_in() {
     let config = GatewayConfig { connections_max: 2, ..GatewayConfig::default() };
     let server = Server::with(config).await;

@@ -38,7 +38,11 @@ impl Server {
     }
 
     pub(crate) async fn with(config: GatewayConfig) -> Self {
-        let mut node = NodeConfig::new(Role::Main);
+        Self::of(Role::Main, config).await
+    }
+
+    pub(crate) async fn of(role: Role, config: GatewayConfig) -> Self {
+        let mut node = NodeConfig::new(role);
         node.node_id = Some("main-a".to_owned());
         let node = Node::start(node).unwrap();
         let dropped = Arc::new(AtomicUsize::new(0));
