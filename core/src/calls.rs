@@ -5,12 +5,20 @@
 //! that the receiver granted, and both sides find a call by indexing a short array: no hash, no
 //! search, and an answer can only ever reach a call of the link on which it arrives.
 
+use crate::compress::Compression;
 use crate::flow::Flow;
+use crate::holdings::Holdings;
 use crate::message::{OPTION_STREAM, Towards};
 use crate::outbox::LinkId;
 use crate::slots::Slot;
 use crate::time::Instant;
 use alloc::vec::Vec;
+
+mod labels;
+mod shares;
+
+pub(crate) use labels::Labels;
+use shares::Shares;
 
 /// Calls that this node sent over a link and that wait for an answer.
 #[derive(Debug)]
@@ -23,6 +31,8 @@ pub(crate) struct Outbound {
     /// Answers that may still come for calls we no longer wait for, and how much of their streams.
     late: u32,
     late_bytes: LateBytes,
+    /// Who has how many of them.
+    shares: Shares,
 }
 
 /// A call that waits for an answer.
@@ -44,6 +54,10 @@ pub(crate) struct OutCall {
     pub(crate) options: u8,
     /// Instances it was sent to, this one included.
     pub(crate) attempts: u8,
+    /// A bit for each compression that its answer may have.
+    pub(crate) reads: u8,
+    /// How this node compressed the request.
+    pub(crate) packed: Option<Compression>,
     /// Its streams, by [`Towards`].
     pub(crate) flows: [Flow; 2],
 }
@@ -124,6 +138,7 @@ impl Outbound {
             generation_max: labels_per_slot,
             late: 0,
             late_bytes: LateBytes(0),
+            shares: Shares::new(),
         }
     }
 
@@ -136,6 +151,29 @@ impl Outbound {
     #[inline]
     pub(crate) const fn has_room(&self, max: u32) -> bool {
         self.live < max && (self.free.is_some() || (self.slots.len() as u32) < max)
+    }
+
+    /// Whether a caller may have another call in flight, of `max`, besides those that it has.
+    #[inline]
+    pub(crate) fn allows(&self, caller: LinkId, max: u32, now: Instant) -> bool {
+        self.live < max && self.shares.allow(caller, self.live, max - self.live, now)
+    }
+
+    /// A caller was refused because too many calls are in flight.
+    #[cold]
+    pub(crate) fn claim(&mut self, caller: LinkId, now: Instant) {
+        self.shares.claim(caller, self.live, now);
+    }
+
+    /// What the table takes.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let (places, shares) = (self.slots.len(), self.shares.len());
+        Holdings::default().entries::<OutSlot>(places).entries::<u32>(shares)
+    }
+
+    /// Whether it is known right who has how many calls in flight.
+    pub(crate) fn shares_agree(&self) -> bool {
+        self.shares.agrees(self.iter().map(|(_, call)| call.back))
     }
 
     /// Whether no call fits and none ever will: every slot has used up its labels.
@@ -164,8 +202,24 @@ impl Outbound {
             OutState::Live(_) | OutState::Retired => None,
         };
         slot.state = OutState::Live(call);
+        let label = label(index, slot.generation);
         self.live += 1;
-        Some(label(index, slot.generation))
+        if self.shares.is_counting() {
+            self.shares.add(call.back);
+        } else if self.live >= max / 4 {
+            self.count_shares(max);
+        }
+        Some(label)
+    }
+
+    /// A good part of the link is in use: from now on it matters who has how many.
+    #[cold]
+    fn count_shares(&mut self, max: u32) {
+        let live = self.slots.iter().filter_map(|slot| match &slot.state {
+            OutState::Live(call) => Some(call.back),
+            OutState::Free { .. } | OutState::Retired => None,
+        });
+        self.shares.start(live, max / 8);
     }
 
     /// The call of `label`, which stays.
@@ -274,6 +328,7 @@ impl Outbound {
             return None;
         }
         self.live -= 1;
+        self.shares.remove(call.back, self.live);
         if generation < self.generation_max {
             slot.generation += 1;
             slot.state = OutState::Free { next: self.free };
@@ -324,6 +379,11 @@ impl Inbound {
     /// Calls not answered yet.
     pub(crate) const fn live(&self) -> u32 {
         self.live
+    }
+
+    /// What the table takes.
+    pub(crate) fn holdings(&self) -> Holdings {
+        Holdings::default().entries::<InSlot>(self.slots.len())
     }
 
     /// Whether a new call may carry `label`. Its slot is there from now on.
@@ -418,35 +478,6 @@ impl Inbound {
     }
 }
 
-/// Labels for the calls of the local application, which is the sender on its own link.
-#[derive(Debug, Default)]
-pub(crate) struct Labels {
-    generations: Vec<u32>,
-    free: Vec<u32>,
-}
-
-impl Labels {
-    pub(crate) fn allocate(&mut self, max: u32) -> Option<u64> {
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None if (self.generations.len() as u32) < max => {
-                self.generations.push(FIRST_GENERATION);
-                self.generations.len() as u32 - 1
-            }
-            None => return None,
-        };
-        Some(label(index, self.generations[index as usize]))
-    }
-
-    pub(crate) fn release(&mut self, label: u64) {
-        let (index, generation) = split(label);
-        if let Some(next) = generation.checked_add(1) {
-            self.generations[index as usize] = next;
-            self.free.push(index);
-        }
-    }
-}
-
 /// Generations start at one, so that the label zero is never valid.
 const FIRST_GENERATION: u32 = 1;
 
@@ -466,8 +497,20 @@ mod tests {
         let back = LinkId { shard: 0, slot: 9, generation: 1 };
         let deadline = Instant::from_nanos(back_label);
         let (sent_at, slot, kept) = (Instant::ZERO, Slot::NONE, NOT_KEPT);
-        let (options, attempts, flows) = (0, 1, Default::default());
-        OutCall { back, back_label, deadline, sent_at, slot, kept, options, attempts, flows }
+        let (options, attempts, reads, packed) = (0, 1, 0, None);
+        OutCall {
+            back,
+            back_label,
+            deadline,
+            sent_at,
+            slot,
+            kept,
+            options,
+            attempts,
+            reads,
+            packed,
+            flows: Default::default(),
+        }
     }
 
     #[test]

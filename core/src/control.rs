@@ -9,6 +9,7 @@ use crate::error::{CallError, ErrorCode};
 use crate::event::{Event, ServiceDown};
 use crate::federation::Federation;
 use crate::handshake::Peer;
+use crate::holdings::Holdings;
 use crate::mail::{Mail, MailBody, MailTo};
 use crate::message::{ControlMessage, Texts};
 use crate::name::{NodeId, is_method, is_service};
@@ -362,6 +363,22 @@ impl Control {
         }
         self.refresh_at = None;
         self.dials.stop();
+    }
+
+    /// What all tables take.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let services = |linked: &Linked| linked.services.len() + linked.lapsed.len();
+        let services: usize = self.links.values().map(services).sum();
+        self.registry
+            .holdings()
+            .with(self.federation.holdings())
+            .with(self.announcer.holdings())
+            .entries::<(LinkId, Linked)>(self.links.len())
+            .entries::<(NodeId, LinkId)>(self.nodes.len())
+            .entries::<Registration>(services)
+            .entries::<(DialId, Dial)>(self.dials.iter().count())
+            .entries::<u32>(self.slots.len())
+            .entries::<(Instant, LinkId)>(self.retiring.len())
     }
 
     fn upstream(&self) -> Option<LinkId> {

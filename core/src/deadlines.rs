@@ -23,6 +23,11 @@ impl Deadlines {
         }
     }
 
+    /// Slots that want to be woken.
+    pub(crate) fn len(&self) -> usize {
+        self.ordered.len()
+    }
+
     /// The earliest timer.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.ordered.first().map(|(at, _)| *at)

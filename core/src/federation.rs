@@ -5,6 +5,7 @@
 //! its link lives; the newest word of the origin counts whichever way it took.
 
 use crate::config::Limits;
+use crate::holdings::Holdings;
 use crate::message::{Record, Texts};
 use crate::name::NodeId;
 use crate::outbox::LinkId;
@@ -101,6 +102,17 @@ impl Federation {
                 move |((node, origin, link), learned)| (&**service, node, origin, *link, learned),
             )
         })
+    }
+
+    /// What is known takes so much.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let told = self.peers.values().map(|told| told.offers.len()).sum();
+        self.marks
+            .holdings()
+            .entries::<(Place, Learned)>(self.count as usize)
+            .entries::<Offer>(told)
+            .entries::<(Instant, Offer, LinkId)>(self.expiry.len())
+            .entries::<((Arc<str>, LinkId), (Slot, u32))>(self.slots.len())
     }
 
     /// Offers that calls may use and such that are only kept.

@@ -76,6 +76,7 @@ extern crate std;
 
 mod calls;
 mod close;
+pub mod compress;
 mod config;
 mod control;
 mod deadlines;
@@ -85,6 +86,7 @@ mod federation;
 mod flow;
 pub mod frame;
 pub mod handshake;
+mod holdings;
 mod mail;
 pub mod message;
 mod name;
@@ -99,12 +101,14 @@ mod stats;
 mod time;
 
 pub use close::CloseReason;
+pub use compress::Compression;
 pub use config::{Balance, Balancing, Config, Limits, LimitsInvalid, Role, ServiceRules};
 pub use control::{Control, Dial, DialState, Linked};
 pub use error::{CallError, ErrorCode, Executed, Retry};
 pub use event::{BreakerState, Event, ServiceDown};
 pub use federation::{Federation, Learned};
 pub use handshake::{HandshakeError, Identity, Peer};
+pub use holdings::Holdings;
 pub use mail::{Mail, MailTo};
 pub use message::{Priority, is_target};
 pub use name::{

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::error::CallError;
 use crate::handshake::Identity;
+use crate::holdings::Holdings;
 use crate::mail::{Mail, MailTo};
 use crate::name::NodeId;
 use crate::outbox::{CallEnd, CallId, DialId, LinkId, LocalCallId, Outbox};
@@ -318,6 +319,12 @@ impl Node {
     /// As there.
     pub fn audit(&self) -> Result<Usage, alloc::string::String> {
         self.shard.audit()
+    }
+
+    /// What the tables of both halves take.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        self.shard.holdings().with(self.control.holdings())
     }
 
     /// See [`Shard::close_all`].

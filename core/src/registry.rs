@@ -2,6 +2,7 @@
 
 use crate::config::Limits;
 use crate::error::ErrorCode;
+use crate::holdings::Holdings;
 use crate::name::NodeId;
 use crate::outbox::LinkId;
 use crate::slots::Slot;
@@ -62,6 +63,13 @@ impl Registry {
         self.services.iter().flat_map(|(service, nodes)| {
             nodes.iter().map(move |(node, registration)| (&**service, node, registration))
         })
+    }
+
+    /// What all registrations take.
+    pub(crate) fn holdings(&self) -> Holdings {
+        Holdings::default()
+            .entries::<(Offer, Registration)>(self.count as usize)
+            .entries::<(Instant, Offer)>(self.expiry.len())
     }
 
     /// The registration of one service by one node.

@@ -4,10 +4,12 @@
 //! `cargo run --release -p relay-sim --example hunt -- --first-seed 1 --seconds 60`
 //!
 //! With `--federation` each world has three Mains and six Homes, with `--mixed` that of every even
-//! seed; `--seeds N` ends after N of them.
+//! seed; `--seeds N` ends after N of them; `--marks` tells which situations they came to.
 
 use relay_sim::{Plan, hunt};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,12 +30,21 @@ fn main() -> ExitCode {
     let is_federation = |seed: u64| all || (even && seed.is_multiple_of(2));
     let plan = |seed| if is_federation(seed) { Plan::federation(seed) } else { Plan::swarm(seed) };
     let (calls, slowest) = (AtomicU64::new(0), AtomicU64::new(0));
+    let marks = Mutex::new(BTreeMap::<&str, u64>::new());
     let found = hunt(first, jobs, plan, go_on, |report| {
+        if let Ok(mut marks) = marks.lock() {
+            report.marks.iter().for_each(|(mark, times)| *marks.entry(mark).or_default() += times);
+        }
         tried.fetch_add(1, Ordering::Relaxed);
         calls.fetch_add(report.calls.made, Ordering::Relaxed);
         let micros = report.convergence.percentile(1_000).as_micros() as u64;
         slowest.fetch_max(micros, Ordering::Relaxed);
     });
+    if is_given("--marks") {
+        for (mark, times) in marks.into_inner().unwrap_or_default() {
+            eprintln!("{times:>10} {mark}");
+        }
+    }
     let (tried, seconds) = (tried.into_inner(), start.elapsed().as_secs_f64());
     let report = found.filter(|report| !report.verdicts.is_empty());
     let Some(report) = report else {

@@ -3,6 +3,7 @@
 
 mod damage;
 mod leases;
+mod memory;
 mod model;
 mod regressions;
 mod rolling;

@@ -46,6 +46,8 @@ pub(crate) struct Record {
     pub(crate) server: Option<u16>,
     /// The Mains that each attempt crossed, the first one first.
     pub(crate) ways: Vec<Vec<u16>>,
+    /// Every time a Main sent it on.
+    pub(crate) sent_on: Vec<SentOn>,
     /// Made or served by a host that breaks the protocol: what it is told is its own affair.
     pub(crate) hostile: bool,
     /// Chunks of its stream that reached the caller, what they cost, and what was granted for them.
@@ -54,6 +56,15 @@ pub(crate) struct Record {
     pub(crate) granted: u64,
     /// Asked for when all was well again, so it must succeed.
     pub(crate) probe: bool,
+}
+
+/// A Main sent a call on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentOn {
+    pub(crate) main: u16,
+    /// Which life of it.
+    pub(crate) life: u32,
+    pub(crate) at: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,6 +98,7 @@ impl Checker {
             failure: None,
             server: None,
             ways: Vec::new(),
+            sent_on: Vec::new(),
             hostile,
             chunks: 0,
             spent: 0,
@@ -195,7 +207,9 @@ impl Checker {
         if error.executed == Executed::Yes && executions == 0 {
             self.blame("S6", Some(uid), &format!("told '{error}', but it never ran"));
         }
-        if error.code == ErrorCode::Internal {
+        // Compressing is the node's own affair: that somebody does not take it is as well.
+        let own = [ErrorCode::Internal, ErrorCode::Capabilities];
+        if own.contains(&error.code) {
             self.blame("S13", Some(uid), &format!("told '{error}'"));
         }
     }

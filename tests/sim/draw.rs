@@ -38,7 +38,7 @@ impl Draw {
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let (topology, traffic) = (&plan.topology, &plan.traffic);
-        let callers = f64::from(topology.callers) * traffic.calls_per_second;
+        let callers = callers_and_greed(plan) * traffic.calls_per_second;
         let homes = f64::from(topology.homes) * traffic.home_calls_per_second;
         let moments = (callers + homes) / f64::from(traffic.burst);
         let mean = (moments > 0.0).then(|| Duration::from_nanos((1e9 / moments) as u64));
@@ -83,7 +83,12 @@ impl Draw {
         } else {
             (topology.mains + topology.homes, topology.callers)
         };
-        let from = first + self.dice.below(u64::from(count)) as u16;
+        let greedy = first != topology.mains
+            && self.plan.traffic.greedy > 1.0
+            && self
+                .dice
+                .happens(parts((self.plan.traffic.greedy - 1.0) / callers_and_greed(&self.plan)));
+        let from = if greedy { first } else { first + self.dice.below(u64::from(count)) as u16 };
         let main = topology.main_of(from);
         let service = self.draw_service(main);
         let (traffic, dice) = (&self.plan.traffic, &mut self.dice);
@@ -204,8 +209,14 @@ impl Topology {
     }
 }
 
+/// How many callers there seem to be, where the first one makes the calls of several.
+fn callers_and_greed(plan: &Plan) -> f64 {
+    let more = if plan.topology.callers == 0 { 0.0 } else { plan.traffic.greedy.max(1.0) - 1.0 };
+    f64::from(plan.topology.callers) + more
+}
+
 /// A share as parts of a million.
-fn parts(share: f64) -> u32 {
+pub(crate) fn parts(share: f64) -> u32 {
     (share * 1e6) as u32
 }
 

@@ -85,6 +85,8 @@ pub struct Traffic {
     pub home_calls_per_second: f64,
     /// How uneven services are called: 0 all alike, 1 as Zipf found for words, 2 steeper.
     pub skew: u32,
+    /// How many times as many calls the first caller makes as any other one.
+    pub greedy: f64,
     /// Calls made at one moment.
     pub burst: u32,
     /// How many times as many calls are made in windows of overload.
@@ -113,6 +115,8 @@ pub struct Traffic {
     pub traced: f64,
     /// Share of calls whose handler sends a stream before its answer.
     pub streamed: f64,
+    /// Share of hosts that compress what they send. Where there are any, others do not take that.
+    pub compressed: f64,
 }
 
 /// What goes wrong: how often a minute it befalls each Home and caller. A Main is hit a tenth as
@@ -238,6 +242,7 @@ impl Default for Traffic {
             calls_per_second: 5.0,
             home_calls_per_second: 0.0,
             skew: 1,
+            greedy: 1.0,
             burst: 1,
             overload: 1.0,
             overloaded: 0.0,
@@ -252,6 +257,7 @@ impl Default for Traffic {
             idempotent: 0.0,
             traced: 0.0,
             streamed: 0.0,
+            compressed: 0.0,
         }
     }
 }
@@ -371,6 +377,7 @@ impl Plan {
             ("network.far", self.network.far, 1.0),
             ("traffic.calls_per_second", traffic.calls_per_second, 100_000.0),
             ("traffic.home_calls_per_second", traffic.home_calls_per_second, 100_000.0),
+            ("traffic.greedy", traffic.greedy, 1_000.0),
             ("traffic.overload", traffic.overload, 1_000.0),
             ("traffic.overloaded", traffic.overloaded, 1.0),
             ("traffic.slow", traffic.slow, 1.0),
@@ -380,6 +387,7 @@ impl Plan {
             ("traffic.idempotent", traffic.idempotent, 1.0),
             ("traffic.traced", traffic.traced, 1.0),
             ("traffic.streamed", traffic.streamed, 1.0),
+            ("traffic.compressed", traffic.compressed, 1.0),
             ("faults.share", faults.share, 0.9),
         ] {
             number(name, value, high)?;

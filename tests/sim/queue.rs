@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Ghost { at: u32 },
     /// The next step from outside.
     Step,
+    /// What all nodes hold is noted.
+    Sample,
     /// Counts are compared.
     Audit { host: u16 },
     /// The time of a host that leaves is over.

@@ -92,6 +92,10 @@ pub struct Moment {
     pub faults: u32,
     /// Homes and callers linked at its end.
     pub linked: u32,
+    /// What all nodes held at its end, in bytes: their tables and what they had not sent yet.
+    pub held_bytes: u64,
+    /// Calls in flight at its end, at every node that they cross.
+    pub held_calls: u64,
     /// The latency that 99 % of its results did not exceed, in microseconds.
     pub p99_micros: u64,
 }
@@ -104,6 +108,21 @@ impl Report {
         let Calls { succeeded, failed, failed_as_expected, .. } = self.calls;
         let asked = succeeded + failed - failed_as_expected;
         if asked == 0 { 1.0 } else { succeeded as f64 / asked as f64 }
+    }
+
+    /// The mean of what the nodes held in bytes, and of the calls in flight, in the quarters of the
+    /// run; of those parts of the time that were sampled.
+    #[must_use]
+    pub fn held_in_quarters(&self) -> [(u64, u64); 4] {
+        let parts = self.timeline.len();
+        std::array::from_fn(|quarter| {
+            let part = &self.timeline[parts * quarter / 4..parts * (quarter + 1) / 4];
+            let sampled = part.iter().filter(|moment| moment.held_bytes > 0);
+            let sum = sampled.fold((0, 0, 0), |(bytes, calls, count), moment| {
+                (bytes + moment.held_bytes, calls + moment.held_calls, count + 1)
+            });
+            (sum.0 / sum.2.max(1), sum.1 / sum.2.max(1))
+        })
     }
 
     /// Calls whose end was judged by the oracles.

@@ -36,6 +36,7 @@ impl Plan {
         let mut traffic = draw_traffic(dice);
         // From dice of its own: everything else is as it was before there were streams.
         traffic.streamed = Dice::new(seed, &[STREAMED]).pick(&[0.0, 0.2, 0.5]);
+        traffic.compressed = Dice::new(seed, &[COMPRESSED]).pick(&[0.0, 0.0, 0.5, 1.0]);
         if network.far > 0.0 || network.delay_mean >= Span::millis(30) {
             // Over a long way little fits into a small window, and what is asked for must fit: a
             // way that is full for good proves nothing about those who use it.
@@ -58,7 +59,43 @@ impl Plan {
                 limits.idle_timeout = Span::default();
             }
         }
-        Self { seed, duration, topology, network, traffic, faults, limits }
+        let mut plan = Self { seed, duration, topology, network, traffic, faults, limits };
+        plan.draw_special(&mut Dice::new(seed, &[SPECIAL]));
+        plan
+    }
+
+    /// A few worlds in which one thing alone happens, so that what is promised of it is not excused
+    /// by others.
+    fn draw_special(&mut self, dice: &mut Dice) {
+        let faults = &self.faults;
+        let calm = Faults {
+            outage: faults.outage,
+            drift_ppm: faults.drift_ppm,
+            late_timers: faults.late_timers,
+            ..Faults::default()
+        };
+        if dice.happens(SELDOM) {
+            self.topology.fallbacks = dice.pick(&[0, 1, 3]);
+            self.faults = Faults { leave: dice.pick(&[1.0, 2.0, 4.0]), ..calm };
+        } else if dice.happens(SELDOM / 2) {
+            // Too many calls for what there is, and most of them from one caller.
+            self.duration = Span::seconds(15);
+            self.topology.federation = Federation::Mesh;
+            self.network = Network { delay_min: self.network.delay_min, ..Network::default() };
+            self.traffic = Traffic {
+                calls_per_second: dice.pick(&[2.0, 5.0]),
+                greedy: dice.pick(&[10.0, 30.0]),
+                skew: dice.pick(&[0, 2, 2]),
+                deadline_min: Span::seconds(1),
+                deadline_max: Span::seconds(10),
+                body_max: 200,
+                handler: Span::millis(dice.pick(&[100, 400])),
+                idempotent: self.traffic.idempotent,
+                ..Traffic::default()
+            };
+            self.limits = Bounds { calls_per_link_max: dice.pick(&[9, 16]), ..Bounds::default() };
+            self.faults = calm;
+        }
     }
 }
 
@@ -77,6 +114,7 @@ fn draw_traffic(dice: &mut Dice) -> Traffic {
         calls_per_second: dice.spread(1, 6) as f64,
         home_calls_per_second: dice.pick(&[0.0, 0.0, 1.0]),
         skew: dice.below(3) as u32,
+        greedy: 1.0,
         burst: dice.pick(&[1, 1, 1, 20]),
         overload: dice.pick(&[1.0, 1.0, 5.0]),
         overloaded: 0.2,
@@ -91,6 +129,7 @@ fn draw_traffic(dice: &mut Dice) -> Traffic {
         idempotent: dice.pick(&[0.0, 0.3]),
         traced: dice.pick(&[0.0, 0.2]),
         streamed: 0.0,
+        compressed: 0.0,
     }
 }
 
@@ -152,7 +191,10 @@ fn draw_faults(dice: &mut Dice) -> Faults {
 
 const SWARM: u64 = 3;
 const STREAMED: u64 = 12;
+const SPECIAL: u64 = 15;
+const COMPRESSED: u64 = 17;
 /// How often a bound is tiny, in parts of a million.
 const TINY: u32 = 120_000;
 const COMMON: u32 = 350_000;
 const RARE: u32 = 120_000;
+const SELDOM: u32 = 60_000;

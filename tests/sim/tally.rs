@@ -2,7 +2,7 @@
 
 use crate::histogram::Histogram;
 use crate::report::{Calls, LinkTraffic, Moment, Report};
-use relay_core::Instant;
+use relay_core::{Holdings, Instant};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -126,6 +126,20 @@ impl Tally {
         if let Some(part) = self.part(now) {
             part.linked = Some(linked);
         }
+    }
+
+    /// Notes what the nodes hold, for the part of the time that ends now.
+    pub(crate) fn sampled(&mut self, held: Holdings, now: Instant) {
+        let just_before = Instant::from_nanos(now.as_nanos().saturating_sub(1));
+        if let Some(part) = self.part(just_before) {
+            (part.moment.held_bytes, part.moment.held_calls) = (held.bytes, held.calls);
+        }
+    }
+
+    /// When the part of the time ends that this moment is in.
+    pub(crate) fn next_sample(&self, now: Instant) -> Instant {
+        let each = self.each.as_nanos() as u64;
+        Instant::from_nanos((now.as_nanos() / each + 1) * each)
     }
 
     fn part(&mut self, now: Instant) -> Option<&mut Part> {

@@ -4,6 +4,7 @@
 use crate::checker::Checker;
 use crate::dice::Dice;
 use crate::draw::Draw;
+use crate::golden::Recorder;
 use crate::network::Wire;
 use crate::plan::{Federation, Plan};
 use crate::queue::{Event, Queue};
@@ -19,10 +20,13 @@ use std::time::Duration;
 mod breakers;
 mod calls;
 mod ending;
+mod fairness;
 mod host;
+mod leaving;
 mod life;
 mod mains;
 mod outcomes;
+mod record;
 mod registries;
 mod steps;
 mod streams;
@@ -30,6 +34,7 @@ mod watch;
 mod wires;
 
 use breakers::Breakers;
+use fairness::Flows;
 use host::{Clock, Host};
 
 pub use outcomes::{CallEnd, CallOutcome};
@@ -47,11 +52,14 @@ pub struct World {
     /// Until when nothing gets from one Main to another.
     edges: BTreeMap<(u16, u16), Instant>,
     breakers: Breakers,
+    flows: Flows,
     /// When a link came up or ended last.
     linked_at: Instant,
     source: Source,
     next_step: Option<Timed>,
     recorded: Option<Vec<Timed>>,
+    /// Follows one host, for a golden trace.
+    recorder: Option<Box<Recorder>>,
     phase: Phase,
     /// Calls that must succeed, the next one last, and since when it is tried.
     probes: Vec<crate::step::CallStep>,
@@ -159,10 +167,12 @@ impl World {
             ghosts: Vec::new(),
             edges: BTreeMap::new(),
             breakers: Breakers::default(),
+            flows: Flows::default(),
             linked_at: Instant::ZERO,
             source,
             next_step: None,
             recorded: None,
+            recorder: None,
             phase: Phase::Storm,
             probes: Vec::new(),
             probing_since: None,
@@ -183,6 +193,7 @@ impl World {
             world.queue.push(Instant::ZERO.after(at), Event::Boot { host: host as u16, life: 0 });
         }
         world.queue.push(end, Event::Phase);
+        world.queue.push(world.tally.next_sample(Instant::ZERO), Event::Sample);
         world.fetch_step();
         world
     }
@@ -238,11 +249,14 @@ impl World {
             Event::Boot { host, life } => self.boot(usize::from(host), life),
             Event::Refused { host, life, dial } => self.refused(usize::from(host), life, dial),
             Event::Wake { host } => self.wake_host(usize::from(host)),
-            Event::Closed { host, life, link } => self.closed(usize::from(host), life, link),
+            Event::Closed { host, life, link } => {
+                self.closed(usize::from(host), life, link, true);
+            }
             Event::Ghost { at } => self.haunt(at as usize),
             Event::Step => self.take_step(),
             Event::Audit { host } => self.audit_later(usize::from(host)),
             Event::Ends { host, life, drained } => self.end_of(usize::from(host), life, drained),
+            Event::Sample => self.sample(),
             Event::Converge => self.look_at_registries(),
             Event::Probe => self.probe(),
             Event::Phase => self.next_phase(),

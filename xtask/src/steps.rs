@@ -65,10 +65,11 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "wasm",
-        about: "core and driver for the browser",
+        about: "core, driver and the scenarios of shells for the browser",
         needs: &[Tool::WasmTarget],
         commands: &[Invocation::new(
-            "cargo build -p relay-core -p relay-driver --target wasm32-unknown-unknown --locked",
+            "cargo build -p relay-core -p relay-driver -p relay-shell-tests --lib \
+             --target wasm32-unknown-unknown --locked",
         )],
     },
     Step {
@@ -89,8 +90,8 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "traces",
-        about: "200 seeds, each the same world two times in debug, in release and on wasm32",
-        needs: &[Tool::WasiTarget, Tool::Node],
+        about: "200 seeds, the same worlds in every build; 100 golden traces, equal in every shell",
+        needs: &[Tool::WasiTarget, Tool::WasmTarget, Tool::Node, Tool::Chromium],
         commands: &[Invocation::new("cargo xtask traces --seeds 200")],
     },
     Step {

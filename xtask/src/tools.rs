@@ -95,6 +95,12 @@ impl Tool {
     }
 }
 
+/// The name of the Chromium on PATH.
+pub(crate) fn chromium() -> Result<&'static str, String> {
+    let found = CHROMIUMS.into_iter().find(|name| answers(name, &["--version"]));
+    found.ok_or_else(|| format!("none of {CHROMIUMS:?} is on PATH"))
+}
+
 /// The path of cargo-fuzz: the one on PATH, or one built into target/tools. It is not put on PATH,
 /// because cargo warns when an alias (`cargo fuzz`, see .cargo/config.toml) and a program on PATH
 /// have the same name.

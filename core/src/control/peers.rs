@@ -9,6 +9,7 @@ use super::{Control, Linked};
 use crate::config::Role;
 use crate::event::Event;
 use crate::federation::{Change, Offer, hash_of};
+use crate::holdings::Holdings;
 use crate::mail::{MailBody, MailTo};
 use crate::message::{ControlMessage, Page, Record, Texts, records};
 use crate::name::NodeId;
@@ -53,6 +54,13 @@ struct PeerLink {
 }
 
 impl Announcer {
+    /// What is remembered of what peers were told.
+    pub(super) fn holdings(&self) -> Holdings {
+        let told = self.links.values().map(|link| link.told.len() + link.changed.len()).sum();
+        let all = Holdings::default().entries::<(LinkId, PeerLink)>(self.links.len());
+        all.entries::<(Offer, u64)>(told)
+    }
+
     /// The next number for a change of what is attached here.
     pub(super) const fn next_seq(&mut self) -> u64 {
         self.seq += 1;

@@ -2,6 +2,7 @@
 //! says it and however late it comes.
 
 use super::Offer;
+use crate::holdings::Holdings;
 use crate::name::NodeId;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
@@ -76,6 +77,13 @@ impl Marks {
         }
         life.offers.insert(key, mark);
         if is_newer { Word::NewLife } else { Word::New }
+    }
+
+    /// What all words take.
+    pub(super) fn holdings(&self) -> Holdings {
+        let words = self.0.values().map(|life| life.offers.len()).sum();
+        let all = Holdings::default().entries::<(NodeId, Life)>(self.0.len());
+        all.entries::<((Arc<str>, NodeId), Mark)>(words)
     }
 
     /// The newest life of an origin, or 0.

@@ -1,11 +1,13 @@
 //! A second count of everything a shard counts, and of the ways back that its tables remember.
 
 use super::timers::to_tick;
-use super::{End, Shard};
+use super::{End, Link, Shard};
 use crate::calls::{NOT_KEPT, OutCall};
 use crate::flow::Flow;
+use crate::holdings::Holdings;
 use crate::message::{OPTION_STREAM, STREAM_BYTES_MAX, Towards};
 use crate::outbox::LinkId;
+use crate::time::Instant;
 use alloc::format;
 use alloc::string::String;
 
@@ -55,6 +57,24 @@ impl Shard {
         Ok(usage)
     }
 
+    /// What the tables of the shard take.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        let mut all = Holdings { links: u64::from(self.links.network), ..Holdings::default() };
+        for (_, link) in self.links.iter() {
+            all.calls += u64::from(link.outbound.live());
+            all = all.with(link.outbound.holdings()).with(link.inbound.holdings());
+            if let End::Network(network) = &link.end {
+                all = all.bytes(u64::from(network.write_bytes));
+            }
+        }
+        let kept = Holdings::default().entries::<Option<bytes::Bytes>>(self.kept.places());
+        all.with(kept.bytes(self.kept.bytes()))
+            .entries::<Link>(self.links.places())
+            .entries::<super::instances::State>(self.instances.len())
+            .entries::<(Instant, u32)>(self.timers.len())
+    }
+
     fn audit_calls(&self, id: LinkId) -> Result<u32, String> {
         let Some(link) = self.links.get(id) else { return Ok(0) };
         let (mut sent, mut came) = (0, 0);
@@ -85,6 +105,9 @@ impl Shard {
         let wrong = (sent, came) != (link.outbound.live(), link.inbound.live());
         if wrong || sent > link.outbound_max || came > link.inbound_max {
             return Err(format!("link {id} holds {sent} calls sent and {came} that came"));
+        }
+        if !link.outbound.shares_agree() {
+            return Err(format!("link {id} does not know who has how many calls"));
         }
         Ok(came)
     }

@@ -170,6 +170,11 @@ impl Instances {
         Some(state).filter(|state| state.generation == slot.generation)
     }
 
+    /// As many instances as were ever in use at once.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The slots of all instances that do not get calls as usual, and how they stand.
     pub(crate) fn troubled(&self) -> impl Iterator<Item = (Slot, BreakerState)> {
         (0..)

@@ -64,6 +64,9 @@ pub(crate) struct Network {
     /// Largest frame to accept and to send.
     pub(crate) frame_bytes_in: u32,
     pub(crate) frame_bytes_out: u32,
+    /// A bit for each compression that frames to this node, and from it, may have.
+    pub(crate) compressions_in: u8,
+    pub(crate) compressions_out: u8,
     /// Bytes handed out and not yet written.
     pub(crate) write_bytes: u32,
     pub(crate) opened_at: Instant,
@@ -197,6 +200,11 @@ impl Links {
         Some(LinkId { shard: self.shard, slot, generation: entry.generation })
     }
 
+    /// As many links as there ever were at once.
+    pub(crate) const fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Every link, the local application and other shards included.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.slots.iter().enumerate().filter_map(|(slot, entry)| {
@@ -247,13 +255,22 @@ impl Link {
         }
     }
 
-    /// Whether a new call fits: the handshake is done, a label is free, the queue is not full.
+    /// Whether a new call of `caller` fits: the handshake is done, a label is free, the queue is
+    /// not full, and others are left room.
     #[inline]
-    pub(crate) fn takes_calls(&self, write_bytes_max: u32, priority: Priority) -> bool {
+    pub(crate) fn takes_calls(
+        &self,
+        caller: LinkId,
+        write_bytes_max: u32,
+        priority: Priority,
+        now: Instant,
+    ) -> bool {
         let (_, calls_max) = self.share(write_bytes_max, priority);
         let is_retiring = matches!(&self.end, End::Network(network) if network.retiring.is_some());
         let has_room = self.outbound.has_room(self.outbound_max) && !is_retiring;
-        has_room && self.outbound.live() < calls_max && self.takes_bytes(write_bytes_max, priority)
+        has_room
+            && self.outbound.allows(caller, calls_max, now)
+            && self.takes_bytes(write_bytes_max, priority)
     }
 
     /// Whether more may be queued: the handshake is done, the queue is not full.
@@ -287,6 +304,8 @@ impl Network {
             dial,
             frame_bytes_in: limits.handshake_frame_bytes_max,
             frame_bytes_out: limits.handshake_frame_bytes_max,
+            compressions_in: 0,
+            compressions_out: 0,
             write_bytes: 0,
             opened_at: now,
             heard_at: now,

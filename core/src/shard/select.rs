@@ -1,7 +1,7 @@
 //! Which of several instances gets a call.
 
 use super::instances::{Instances, State};
-use super::links::Links;
+use super::links::{Link, Links};
 use crate::config::Balance;
 use crate::message::Priority;
 use crate::outbox::LinkId;
@@ -17,6 +17,8 @@ pub(super) struct Select<'a> {
     /// The shard that chooses.
     pub(super) own: u16,
     pub(super) write_bytes_max: u32,
+    /// The link over which the call came.
+    pub(super) caller: LinkId,
     pub(super) now: Instant,
     pub(super) priority: Priority,
     /// The node that must answer, as `ID` or `ID@MAIN`; empty when any may.
@@ -26,6 +28,8 @@ pub(super) struct Select<'a> {
     pub(super) main: &'a str,
     /// The instance that was tried already.
     pub(super) except: Slot,
+    /// The bit of the compression of the request; zero when it is plain.
+    pub(super) packed: u8,
 }
 
 /// Why no instance takes a call.
@@ -33,6 +37,8 @@ pub(super) struct Select<'a> {
 pub(super) enum NoInstance {
     /// There is none.
     Unknown,
+    /// None of them takes bodies that are compressed like this.
+    Packed,
     /// All of them are at their limits.
     Full,
     /// Those that are not full failed often; one may be tried then.
@@ -127,14 +133,19 @@ impl Select<'_> {
         if !self.is_wanted(instance) || instance.slot == self.except {
             return Err(NoInstance::Unknown);
         }
+        if instance.compressions & self.packed != self.packed {
+            return Err(NoInstance::Packed);
+        }
         let state = self.instances.get(instance.slot);
         if let Some(Err(until)) = state.map(|state| state.allows(self.now)) {
             return Err(NoInstance::Open(until));
         }
         let LinkId { shard, .. } = instance.link;
         let near = if shard == self.own { instance.link } else { self.links.sibling(shard) };
-        let link = self.links.get(near);
-        if link.is_none_or(|link| !link.takes_calls(self.write_bytes_max, self.priority)) {
+        let takes = |link: &Link| {
+            link.takes_calls(self.caller, self.write_bytes_max, self.priority, self.now)
+        };
+        if !self.links.get(near).is_some_and(takes) {
             return Err(NoInstance::Full);
         }
         Ok(state.map_or(0, |state: &State| state.score(self.now)))
@@ -159,6 +170,8 @@ impl NoInstance {
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Unknown, why) | (why, Self::Unknown) => why,
+            // Whoever sends the call again, and plain, learns about the others.
+            (Self::Packed, _) | (_, Self::Packed) => Self::Packed,
             (Self::Open(a), Self::Open(b)) => Self::Open(a.min(b)),
             (Self::Full, _) | (_, Self::Full) => Self::Full,
         }

@@ -103,7 +103,8 @@ impl Shard {
 
     fn end_if_idle(&mut self, id: LinkId, now: Instant, out: &mut Outbox) -> bool {
         let Some(link) = self.links.get_mut(id) else { return true };
-        let is_idle = link.inbound.live() == 0 && link.outbound.live() == 0;
+        let is_idle = (link.inbound.live() == 0 && link.outbound.live() == 0)
+            || cfg!(mutant = "leaves_at_once");
         let End::Network(network) = &mut link.end else { return false };
         let Some(retiring) = &mut network.retiring else { return false };
         if retiring.is_heard && is_idle {

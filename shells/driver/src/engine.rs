@@ -443,6 +443,15 @@ impl Inner {
     }
 }
 
+impl Drop for Engine {
+    /// Lets the tasks of the node find out that it is gone: nothing else would wake them.
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let wakers = [inner.dial_waker.take(), inner.timer.waker.take()];
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Engine({})", self.id)

@@ -13,8 +13,8 @@ use crate::transport::{Transport, drive};
 use crate::view::RegistryView;
 use bytes::Bytes;
 use relay_core::{
-    Balancing, CallError, Config, DialId, HandshakeError, Identity, Limits, LimitsInvalid,
-    NameInvalid, NodeId, Role, Side, Stats, TraceHop,
+    Balancing, CallError, Compression, Config, DialId, HandshakeError, Identity, Limits,
+    LimitsInvalid, NameInvalid, NodeId, Role, Side, Stats, TraceHop,
 };
 use std::fmt;
 use std::future::poll_fn;
@@ -52,6 +52,11 @@ pub struct NodeConfig {
     pub balancing: Balancing,
     /// What the node says its address is.
     pub address: String,
+    /// What longer bodies that the node writes are compressed with, where who reads them can.
+    pub compression: Option<Compression>,
+    /// A bit for each compression that frames to the node may have: all that it can read, and for a
+    /// Main all there are, unless this says otherwise.
+    pub compressions: Option<u8>,
 }
 
 /// What a handler answered.
@@ -80,6 +85,9 @@ pub enum StartError {
     Limits(LimitsInvalid),
     /// The system gives no random bytes.
     Entropy,
+    /// A pool whose numbers contradict each other, or whose links would not be callers of their
+    /// own.
+    Pool,
 }
 
 impl NodeConfig {
@@ -97,6 +105,8 @@ impl NodeConfig {
             zone: String::new(),
             balancing: Balancing::default(),
             address: String::new(),
+            compression: None,
+            compressions: None,
         }
     }
 }
@@ -105,6 +115,14 @@ impl<R> Clone for Node<R> {
     fn clone(&self) -> Self {
         let (engine, runtime) = (Arc::clone(&self.engine), Arc::clone(&self.runtime));
         Self { engine, role: self.role, runtime }
+    }
+}
+
+impl<R> Node<R> {
+    /// Says goodbye on every link and waits for nothing.
+    pub(crate) fn close_now(&self) {
+        self.engine.drain();
+        self.engine.close_all();
     }
 }
 
@@ -125,7 +143,10 @@ impl<R: Runtime> Node<R> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_on(config: NodeConfig, runtime: R) -> Result<Self, StartError> {
-        let runtime = Arc::new(runtime);
+        Self::start_shared(config, Arc::new(runtime))
+    }
+
+    pub(crate) fn start_shared(config: NodeConfig, runtime: Arc<R>) -> Result<Self, StartError> {
         let random = || runtime.random().ok_or(StartError::Entropy);
         let role = config.role;
         config.limits.validate().map_err(StartError::Limits)?;
@@ -142,6 +163,8 @@ impl<R: Runtime> Node<R> {
         core.limits = config.limits;
         core.zone = config.zone;
         core.balancing = config.balancing;
+        core.compression = config.compression;
+        core.compressions = config.compressions.unwrap_or(core.compressions);
         let node = relay_core::Node::new(core, identity, random()?);
         let shared: Arc<dyn Runtime> = Arc::clone(&runtime) as _;
         let engine = Engine::new(node, config.address, Arc::clone(&shared));
@@ -407,6 +430,9 @@ impl fmt::Display for StartError {
             Self::Cluster => f.write_str("a cluster name is 1 to 64 of a-z 0-9 . _ -"),
             Self::Limits(invalid) => invalid.fmt(f),
             Self::Entropy => f.write_str("the system gives no random bytes"),
+            Self::Pool => f.write_str(
+                "a pool has 1 to max links, min of them always; each is a caller without id and key",
+            ),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::discovery::Peer;
 use crate::hosts::ServiceSpec;
 use keys as k;
 use layers::Layers;
-use relay_tokio::{Balancing, Endpoint, Limits};
+use relay_tokio::{Balancing, Compression, Endpoint, Limits};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -68,6 +68,8 @@ pub struct NodeSettings {
     pub cluster: String,
     /// Where the node is.
     pub zone: Option<String>,
+    /// What longer bodies are compressed with.
+    pub compression: Option<Compression>,
     /// What the node says its address is, where that is not the listener's.
     pub address: Option<String>,
     /// File of the token.
@@ -247,6 +249,7 @@ fn node_settings(layers: &Layers) -> Result<NodeSettings, Failure> {
         peers: layers.list(&k::NODE_PEERS, values::peer)?,
         cluster: layers.required(&k::NODE_CLUSTER, values::node_id)?,
         zone: layers.optional(&k::NODE_ZONE, values::node_id)?,
+        compression: layers.required(&k::NODE_COMPRESSION, values::compression)?,
         address: layers.optional(&k::NODE_ADDRESS, values::host_and_port)?,
         token_file: layers.optional(&k::NODE_TOKEN_FILE, values::path)?,
         key_file: layers.optional(&k::NODE_KEY_FILE, values::path)?,

@@ -50,19 +50,7 @@ mod runtime;
 mod tcp;
 mod websocket;
 
-pub use relay_core::DialId;
-pub use relay_core::message::CHUNK_BYTES_MAX;
-pub use relay_core::{
-    Balance, Balancing, BreakerState, CallError, CloseReason, ErrorCode, Event, Executed, Limits,
-    LimitsInvalid, NameInvalid, NodeId, Priority, Retry, Role, ServiceDown, ServiceRules, Stats,
-    StreamError, TraceHop, is_method, is_node_id, is_service, is_target,
-};
-pub use relay_driver::{
-    Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,
-    Endpoint, EndpointError, EventStream, JsonError, LinkCensus, NodeConfig, PeerStatus, PeerView,
-    RegistryView, Runtime, STREAM_WINDOW, Scope, Service, ServiceError, ServiceRequest,
-    ServiceResult, ServiceView, StartError, Transport, service_fn,
-};
+pub use relay_driver::api::*;
 pub use runtime::Tokio;
 pub use tcp::Tcp;
 pub use websocket::WebSocket;
@@ -75,3 +63,5 @@ pub type Home = relay_driver::Home<Tokio>;
 pub type HomeBuilder = relay_driver::HomeBuilder<Tokio>;
 /// A caller with a link to a Main.
 pub type Client = relay_driver::Client<Tokio>;
+/// Several links that share the calls of a program.
+pub type Pool = relay_driver::Pool<Tokio>;

@@ -51,10 +51,7 @@ async fn establish(endpoint: Endpoint) -> io::Result<Box<dyn Transport>> {
     let socket = TcpStream::connect(endpoint.authority()).await?;
     Ok(match &endpoint {
         Endpoint::WebSocket { authority, path } => {
-            let connected = WebSocket::connect(socket, authority, path).await;
-            let refused =
-                |error| io::Error::other(format!("the WebSocket upgrade failed: {error}"));
-            Box::new(connected.map_err(refused)?)
+            Box::new(WebSocket::connect(socket, authority, path).await?)
         }
         Endpoint::Tcp { .. } => Box::new(Tcp::new(socket)),
     })

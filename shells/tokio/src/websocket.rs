@@ -1,44 +1,35 @@
-//! Frames over a WebSocket. Message boundaries mean nothing: small frames share a message, large
-//! ones are split, so neither side ever needs a large message buffer.
+//! Frames over a WebSocket, as the driver has them, over the sockets of tokio.
 
 use crate::runtime::prepare;
-use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
-use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use async_tungstenite::tungstenite::{Error, Message};
-use bytes::{Bytes, BytesMut};
-use futures_util::{Sink, Stream};
-use relay_core::{CloseReason, ErrorCode};
-use relay_driver::Transport;
+use bytes::Bytes;
+use relay_core::CloseReason;
+use relay_driver::{Transport, WebSocketTransport};
 use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// A WebSocket whose handshake is done.
-pub struct WebSocket {
-    stream: WebSocketStream<TokioAdapter<TcpStream>>,
-    /// Where small frames are joined.
-    space: BytesMut,
-    /// The rest of a frame that is larger than a message.
-    rest: Bytes,
-    close_sent: bool,
-}
+pub struct WebSocket(WebSocketTransport<TokioAdapter<TcpStream>>);
 
 impl WebSocket {
     /// The accepting end, after the upgrade was answered; `read` are bytes that came behind it.
     pub async fn accept(socket: TcpStream, read: Bytes) -> Self {
         prepare(&socket);
-        let (socket, config) = (TokioAdapter::new(socket), Some(config()));
-        let stream = if read.is_empty() {
-            WebSocketStream::from_raw_socket(socket, Role::Server, config).await
-        } else {
-            let read = read.to_vec();
-            WebSocketStream::from_partially_read(socket, read, Role::Server, config).await
-        };
-        Self::new(stream)
+        Self(WebSocketTransport::accept(TokioAdapter::new(socket), read).await)
+    }
+
+    /// The accepting end, where nothing else speaks HTTP: answers the upgrade that a peer asks for
+    /// on a fresh connection. See [`WebSocketTransport::upgrade`].
+    ///
+    /// # Errors
+    /// The peer asked for something else, or took too long.
+    pub async fn upgrade(socket: TcpStream) -> io::Result<Self> {
+        prepare(&socket);
+        let upgrade = WebSocketTransport::upgrade(TokioAdapter::new(socket));
+        Ok(Self(tokio::time::timeout(UPGRADE_TIMEOUT, upgrade).await??))
     }
 
     /// The dialling end: asks for the upgrade on a fresh connection.
@@ -46,38 +37,10 @@ impl WebSocket {
         socket: TcpStream,
         authority: &str,
         path: &str,
-    ) -> Result<Self, Error> {
+    ) -> io::Result<Self> {
         prepare(&socket);
-        let url = format!("ws://{authority}{path}");
         let socket = TokioAdapter::new(socket);
-        let (stream, _) =
-            async_tungstenite::client_async_with_config(url, socket, Some(config())).await?;
-        Ok(Self::new(stream))
-    }
-
-    fn new(stream: WebSocketStream<TokioAdapter<TcpStream>>) -> Self {
-        Self { stream, space: BytesMut::new(), rest: Bytes::new(), close_sent: false }
-    }
-
-    /// The next message to send: the rest of a large frame, or as many frames as fit.
-    fn next_message(&mut self, queue: &mut VecDeque<Bytes>) -> Option<Bytes> {
-        if self.rest.is_empty() {
-            self.rest = queue.pop_front()?;
-            let fits =
-                |space: &BytesMut, next: &Bytes| space.len() + next.len() <= MESSAGE_BYTES_MAX;
-            let joins =
-                queue.front().is_some_and(|next| next.len() + self.rest.len() <= MESSAGE_BYTES_MAX);
-            if joins {
-                self.space.reserve(MESSAGE_BYTES_MAX);
-                self.space.extend_from_slice(&std::mem::take(&mut self.rest));
-                while let Some(next) = queue.pop_front_if(|next| fits(&self.space, next)) {
-                    self.space.extend_from_slice(&next);
-                }
-                return Some(self.space.split().freeze());
-            }
-        }
-        let length = self.rest.len().min(MESSAGE_BYTES_MAX);
-        Some(self.rest.split_to(length))
+        Ok(Self(WebSocketTransport::connect(socket, authority, path).await?))
     }
 }
 
@@ -87,27 +50,7 @@ impl Transport for WebSocket {
         cx: &mut Context<'_>,
         take: &mut dyn FnMut(&[u8]),
     ) -> Poll<io::Result<bool>> {
-        loop {
-            return match Pin::new(&mut self.stream).poll_next(cx) {
-                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => {
-                    take(&bytes);
-                    Poll::Ready(Ok(true))
-                }
-                Poll::Ready(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {
-                    continue;
-                }
-                Poll::Ready(Some(Ok(Message::Close(_))) | None) => Poll::Ready(Ok(false)),
-                Poll::Ready(Some(Ok(Message::Text(_)))) => Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "a text message came over a binary link",
-                ))),
-                Poll::Ready(Some(Err(Error::ConnectionClosed | Error::AlreadyClosed))) => {
-                    Poll::Ready(Ok(false))
-                }
-                Poll::Ready(Some(Err(error))) => Poll::Ready(Err(to_io(error))),
-                Poll::Pending => Poll::Pending,
-            };
-        }
+        self.0.poll_receive(cx, take)
     }
 
     fn poll_send(
@@ -115,74 +58,12 @@ impl Transport for WebSocket {
         cx: &mut Context<'_>,
         queue: &mut VecDeque<Bytes>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            if Pin::new(&mut self.stream).poll_ready(cx).map_err(to_io)?.is_pending() {
-                return Poll::Pending;
-            }
-            let Some(message) = self.next_message(queue) else { break };
-            Pin::new(&mut self.stream).start_send(Message::Binary(message)).map_err(to_io)?;
-        }
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(to_io)
+        self.0.poll_send(cx, queue)
     }
 
     fn poll_close(&mut self, reason: CloseReason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.close_sent {
-            if Pin::new(&mut self.stream).poll_ready(cx).map_err(to_io)?.is_pending() {
-                return Poll::Pending;
-            }
-            self.close_sent = true;
-            let code = CloseCode::from(close_code(reason));
-            let frame = CloseFrame { code, reason: reason_text(reason).into() };
-            let close = Message::Close(Some(frame));
-            Pin::new(&mut self.stream).start_send(close).map_err(to_io)?;
-        }
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(to_io)
+        self.0.poll_close(reason, cx)
     }
 }
 
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BYTES_MAX)
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX))
-}
-
-/// Status codes of RFC 6455, section 7.4.1.
-const fn close_code(reason: CloseReason) -> u16 {
-    match reason {
-        CloseReason::Requested | CloseReason::PeerClosed => 1000,
-        CloseReason::Shutdown => 1001,
-        CloseReason::Fault(code) => match code {
-            ErrorCode::TooLarge => 1009,
-            ErrorCode::Internal => 1011,
-            ErrorCode::Overloaded | ErrorCode::RateLimited => 1013,
-            ErrorCode::Unauthenticated
-            | ErrorCode::Forbidden
-            | ErrorCode::NameConflict
-            | ErrorCode::SlowConsumer => 1008,
-            _ => 1002,
-        },
-        _ => 1008,
-    }
-}
-
-/// A close frame holds at most 123 bytes of text (RFC 6455, section 5.5).
-fn reason_text(reason: CloseReason) -> String {
-    let text = reason.to_string();
-    text[..text.floor_char_boundary(123)].to_owned()
-}
-
-fn to_io(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => error,
-        other => io::Error::new(io::ErrorKind::InvalidData, other),
-    }
-}
-
-/// Largest message sent and accepted. Before authentication no more than this is ever held.
-const MESSAGE_BYTES_MAX: usize = 32 << 10;
-const READ_BYTES: usize = 4 << 10;
-/// One batch of messages; more is not handed over before the last batch was flushed.
-const WRITE_BYTES_MAX: usize = 1 << 20;
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);

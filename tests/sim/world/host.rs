@@ -1,5 +1,6 @@
 //! A host: a node, the time as it sees it, and what its application waits for.
 
+use super::leaving::Leave;
 use super::streams::Sending;
 use crate::dice::Dice;
 use crate::queue::Event;
@@ -42,6 +43,8 @@ pub(super) struct Host {
     pub(super) challenges: VecDeque<Instant>,
     /// The newest word on each offer of other Mains that this life of the node went by.
     pub(super) newest: BTreeMap<(String, NodeId, NodeId), (u64, u64)>,
+    /// How it left last in good order.
+    pub(super) leave: Option<Leave>,
 }
 
 /// Where a link of a host is in the world.
@@ -64,6 +67,10 @@ pub(super) struct Condition {
     pub(super) corrupt: [Option<u32>; 2],
     /// The last time anything went wrong here.
     pub(super) troubled_at: Instant,
+    /// The last time that bytes had to wait here because a way was full.
+    pub(super) congested_at: Instant,
+    /// Until when it leaves in good order and is started again.
+    pub(super) leaves_until: Instant,
     /// Down for good, or cut off for good.
     pub(super) lost: bool,
     /// Its wall clock is wrong by so many seconds.
@@ -91,16 +98,21 @@ impl Clock {
         Self { offset: dice.below(1 << 40), ppm }
     }
 
+    /// A clock that is right and at zero at that moment of the world.
+    pub(super) const fn started_at(world: Instant) -> Self {
+        Self { offset: 0_u64.wrapping_sub(world.as_nanos()), ppm: 0 }
+    }
+
     /// What the host takes a moment of the world for.
     pub(super) const fn local(&self, world: Instant) -> Instant {
         let nanos = world.as_nanos();
         let drift = (nanos as i128 * self.ppm as i128 / 1_000_000) as i64;
-        Instant::from_nanos(self.offset + nanos.saturating_add_signed(drift))
+        Instant::from_nanos(self.offset.wrapping_add(nanos.saturating_add_signed(drift)))
     }
 
     /// The first moment of the world that the host takes for this one, or a little later.
     pub(super) const fn world(&self, local: Instant) -> Instant {
-        let nanos = local.as_nanos().saturating_sub(self.offset);
+        let nanos = local.as_nanos().wrapping_sub(self.offset);
         if self.ppm == 0 {
             return Instant::from_nanos(nanos);
         }
@@ -131,11 +143,18 @@ impl Host {
             withdrawn: false,
             challenges: VecDeque::new(),
             newest: BTreeMap::new(),
+            leave: None,
         }
     }
 
-    /// Whether nothing went wrong here since then.
+    /// Whether nothing went wrong here since then, and it did not leave.
     pub(super) fn is_untroubled_since(&self, since: Instant) -> bool {
+        let left = self.condition.leaves_until;
+        self.is_sane_since(since) && (left < since || left == Instant::ZERO)
+    }
+
+    /// Whether nothing went wrong here since then, though it may have left in good order.
+    pub(super) fn is_sane_since(&self, since: Instant) -> bool {
         let condition = &self.condition;
         let lasting = [
             condition.asleep_until,
@@ -145,6 +164,12 @@ impl Host {
             condition.troubled_at,
         ];
         !condition.lost && lasting.iter().all(|until| *until < since || *until == Instant::ZERO)
+    }
+
+    /// The same, and no bytes had to wait here either.
+    pub(super) fn is_calm_since(&self, since: Instant) -> bool {
+        let congested = self.condition.congested_at;
+        self.is_sane_since(since) && (congested < since || congested == Instant::ZERO)
     }
 
     pub(super) fn joint(&self, link: LinkId) -> Option<Joint> {

@@ -1,18 +1,16 @@
-//! Mains among themselves: who dials whom, what comes between them, and how one leaves.
+//! Mains among themselves: who dials whom, and what comes between them.
 
 use super::World;
 use crate::plan::{Federation, Topology};
-use crate::queue::Event;
-use crate::span::Span;
 use crate::step::{Pair, Sever};
-use relay_core::{CloseReason, DialState, Instant, LinkId, Role};
+use relay_core::{DialState, Instant, LinkId, Role};
 use std::time::Duration;
 
 impl World {
     /// The addresses that a host dials, each list for one link.
     pub(super) fn dials_of(&self, at: usize) -> Vec<Vec<String>> {
         let topology = self.plan.topology;
-        let address = |main: u16| format!("main-{main}");
+        let address = |main: u16| format!("tcp://main-{main}:1");
         if self.hosts[at].role == Role::Main {
             let own = at as u16;
             let peers = (0..topology.mains).filter(|peer| self.dials_peer(own, *peer));
@@ -31,7 +29,8 @@ impl World {
 
     /// The Main that an address stands for.
     pub(super) fn main_at(&self, address: &str) -> Option<usize> {
-        let number = address.strip_prefix("main-")?.parse::<u16>().ok()?;
+        let number =
+            address.strip_prefix("tcp://main-")?.strip_suffix(":1")?.parse::<u16>().ok()?;
         (number < self.plan.topology.mains).then_some(usize::from(number))
     }
 
@@ -92,47 +91,6 @@ impl World {
         }
         self.edges.get(&(from as u16, to as u16)).copied().unwrap_or(Instant::ZERO)
     }
-
-    /// A Main is going to end: it says so first.
-    pub(super) fn leave(&mut self, at: usize, lasts: Span) {
-        let lasts = lasts.min(LEAVE_MAX);
-        let local = self.local(at);
-        let host = &mut self.hosts[at];
-        if host.role != Role::Main || host.condition.asleep_until > self.now {
-            return;
-        }
-        let Some(node) = &mut host.node else { return };
-        node.leave(local, &mut host.out);
-        host.condition.troubled_at = host.condition.troubled_at.max(self.now.after(lasts.0));
-        let (host, life) = (at as u16, host.life);
-        self.queue.push(self.now.after(lasts.0), Event::Ends { host, life, drained: false });
-        self.tally.mark("a Main asked everyone to leave");
-        self.apply(at);
-    }
-
-    /// The time of a Main that leaves is over: it takes no calls any more, and then it is gone.
-    pub(super) fn end_of(&mut self, at: usize, life: u32, drained: bool) {
-        let local = self.local(at);
-        let host = &mut self.hosts[at];
-        if host.life != life {
-            return;
-        }
-        if host.condition.asleep_until > self.now {
-            return host.deferred.push(Event::Ends { host: at as u16, life, drained });
-        }
-        let Some(node) = &mut host.node else { return };
-        if !drained {
-            node.drain(local, &mut host.out);
-            let (host, at_most) = (at as u16, self.now.after(DRAIN_MAX));
-            self.queue.push(at_most, Event::Ends { host, life, drained: true });
-            return self.apply(at);
-        }
-        node.close_all(CloseReason::Shutdown, local, &mut host.out);
-        self.apply(at);
-        let up_at = self.now.after(RESTART_AFTER);
-        self.hosts[at].condition.trouble(self.now, RESTART_AFTER);
-        self.crash(at, Some(up_at));
-    }
 }
 
 impl Topology {
@@ -161,9 +119,3 @@ impl Topology {
         (first..self.homes).step_by(step)
     }
 }
-
-/// Nobody who leaves refuses new links for longer.
-const LEAVE_MAX: Span = Span::seconds(5);
-/// Calls in flight have so long to end.
-const DRAIN_MAX: Duration = Duration::from_secs(2);
-const RESTART_AFTER: Duration = Duration::from_secs(1);

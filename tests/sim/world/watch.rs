@@ -1,11 +1,14 @@
 //! What a bystander sees of frames and counts while the world runs, and what must hold of it.
 
-use super::World;
+use super::{Phase, World};
+use crate::checker::SentOn;
 use crate::network::WireState;
 use crate::queue::Event;
+use relay_core::compress::inflate;
 use relay_core::frame::{CHECKSUM_BYTES, HEADER_BYTES, Kind};
 use relay_core::message::RequestEnvelope;
-use relay_core::{LinkId, NodeId, Role};
+use relay_core::{Compression, Holdings, LinkId, NodeId, Role};
+use std::borrow::Cow;
 use std::time::Duration;
 
 impl World {
@@ -21,7 +24,7 @@ impl World {
         let now = self.local(at);
         let Some(node) = &host.node else { return };
         let wanted = |node: &str| envelope.node.is_empty() || envelope.node == node;
-        let uid = self.checker.call_of(body);
+        let uid = self.checker.call_of(&plain(frame, body));
         let ends = self.wires[wire].ends.map(|end| end.host);
         let server = if ends[0] == at { ends[1] } else { ends[0] };
         let to_main = self.hosts.get(server).is_some_and(|server| server.role == Role::Main);
@@ -51,9 +54,12 @@ impl World {
             self.watch_crossing(uid, at as u16, server as u16);
         }
         let hostile = self.hosts.get(server).is_some_and(|server| server.hostile);
+        let sent_on = SentOn { main: at as u16, life: self.hosts[at].life, at: self.now };
         if let Some(uid) = uid {
+            self.count_taken(uid, at as u16, server as u16);
             let record = &mut self.checker.calls[uid as usize];
             record.server = Some(server as u16);
+            record.sent_on.push(sent_on);
             record.hostile |= hostile;
         }
     }
@@ -170,11 +176,22 @@ impl World {
         }
         self.judge_words(at);
         self.judge_retries(at);
+        self.judge_shares(at);
         let host = &self.hosts[at];
         let joints = host.links.iter().flatten().count();
         if usage.links as usize != joints {
             let text = format!("{} has {} links over {joints} wires", host.name, usage.links);
             self.checker.blame("S12", None, &text);
+        }
+    }
+
+    /// Notes what all nodes hold, as long as calls are made and things go wrong.
+    pub(super) fn sample(&mut self) {
+        let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref());
+        let held = nodes.fold(Holdings::default(), |sum, node| sum.with(node.holdings()));
+        self.tally.sampled(held, self.now);
+        if self.phase == Phase::Storm {
+            self.queue.push(self.tally.next_sample(self.now), Event::Sample);
         }
     }
 
@@ -242,6 +259,14 @@ impl World {
             self.checker.blame("S20", None, &format!("calls do not add up: {calls:?}"));
         }
     }
+}
+
+/// A body as its caller wrote it.
+fn plain<'a>(frame: &[u8], body: &'a [u8]) -> Cow<'a, [u8]> {
+    let number = frame[5] >> 4 & 7;
+    let compression = Compression::ALL.into_iter().find(|one| *one as u8 == number);
+    let inflated = compression.and_then(|one| inflate(body, one, 1 << 20, b"").ok());
+    inflated.map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
 const REQUEST: u8 = Kind::Request as u8;

@@ -121,6 +121,10 @@ pub struct RunArgs {
     /// Where this node is; instances in the same zone come first
     #[arg(long, value_name = "NAME")]
     pub zone: Option<String>,
+    /// Compress longer bodies that this node sends, where their readers can: off, lz4 or zstd
+    /// [default: off]
+    #[arg(long, value_name = "off|lz4|zstd")]
+    pub compression: Option<String>,
     /// Name of the federation; only nodes of the same one connect [default: default]
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,

@@ -11,8 +11,8 @@ use crate::config;
 use crate::json_rpc::{CallOptions, NodeAddress};
 use output::{print_application_error, print_result};
 use relay_tokio::{
-    Answer, CallError, CallRequest, Endpoint, Event, NameInvalid, Node, NodeConfig, Role, TraceHop,
-    is_method, is_service,
+    Answer, CallError, CallRequest, Endpoint, Event, NameInvalid, Node, NodeConfig, Role,
+    StartError, TraceHop, is_method, is_service,
 };
 use std::io::IsTerminal;
 use std::pin::pin;
@@ -189,8 +189,12 @@ struct How {
 /// # Errors
 /// [`Failure`] when its settings cannot be used.
 pub(super) fn start(settings: NodeConfig) -> Result<Node, Failure> {
-    Node::start(settings)
-        .map_err(|error| Failure::work(format!("cannot start the caller: {error}")))
+    Node::start(settings).map_err(|error| start_failed(&error))
+}
+
+/// What to say of a caller that could not start.
+pub(super) fn start_failed(error: &StartError) -> Failure {
+    Failure::work(format!("cannot start the caller: {error}"))
 }
 
 /// Waits until the node is linked to one of `mains`, which it was told to dial.

@@ -177,6 +177,7 @@ fn start_node(
     settings.cluster.clone_from(&node.cluster);
     settings.limits = config.limits.clone();
     settings.upstreams.clone_from(&node.connect);
+    settings.compression = node.compression;
     settings.zone = node.zone.clone().unwrap_or_default();
     settings.balancing = config.balancing.clone();
     settings.address = match (&node.address, listening) {

@@ -78,6 +78,8 @@ keys! {
     NODE_CLUSTER =
         one("node.cluster", Some("--cluster"), Some("default"), ID);
     NODE_ZONE = one("node.zone", Some("--zone"), None, ID);
+    NODE_COMPRESSION =
+        one("node.compression", Some("--compression"), Some("off"), "off, lz4 or zstd");
     NODE_ADDRESS = one("node.address", None, None, "HOST:PORT, as in relay.example.com:8080");
     NODE_TOKEN_FILE = one("node.token_file", Some("--token-file"), None, FILE);
     NODE_KEY_FILE = one("node.key_file", Some("--key-file"), None, FILE);

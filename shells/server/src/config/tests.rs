@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::{Parsed, parse};
-use relay_tokio::{Balance, ServiceRules};
+use relay_tokio::{Balance, Compression, ServiceRules};
 use std::path::Path;
 
 #[test]
@@ -186,6 +186,22 @@ fn a_public_address_needs_consent() {
         assert!(load(&consented, &[]).is_ok());
     }
     assert!(load(&["--host", "::1", "--listen-tcp", "127.0.0.1:9000"], &[]).is_ok());
+}
+
+#[test]
+fn bodies_are_compressed_only_where_that_is_asked_for() {
+    let all = load(&[], &[]).expect("defaults");
+    assert_eq!(all.node.compression, None);
+    for (text, expected) in
+        [("off", None), ("lz4", Some(Compression::Lz4)), ("zstd", Some(Compression::Zstd))]
+    {
+        let flag = load(&["--compression", text], &[("RELAY_NODE__COMPRESSION", "zstd")]);
+        assert_eq!(flag.expect("a flag").node.compression, expected);
+        let environment = load(&[], &[("RELAY_NODE__COMPRESSION", text)]).expect("environment");
+        assert_eq!(environment.node.compression, expected);
+    }
+    let failure = load(&["--compression", "gzip"], &[]).err().expect("no such way").lines();
+    assert!(failure.contains("off, lz4 or zstd"), "{failure}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::{LogFormat, Mode};
 use crate::discovery::Peer;
-use relay_tokio::{Balance, Endpoint, is_node_id, is_service};
+use relay_tokio::{Balance, Compression, Endpoint, is_node_id, is_service};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -111,6 +111,14 @@ pub(super) fn node_id(text: &str) -> Option<String> {
 
 pub(super) fn mode(text: &str) -> Option<Mode> {
     Mode::from_name(text)
+}
+
+/// What bodies are compressed with, if they are.
+pub(super) fn compression(text: &str) -> Option<Option<Compression>> {
+    match text {
+        "off" => Some(None),
+        name => Compression::ALL.into_iter().find(|one| one.name() == name).map(Some),
+    }
 }
 
 /// The name of a way to choose among instances; words may be joined by `_` too.

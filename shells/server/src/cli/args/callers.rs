@@ -109,6 +109,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "K", default_value_t = 1,
         value_parser = clap::value_parser!(u16).range(1..=256))]
     pub links: u16,
+    /// Most of them: more are opened while every one has 32 calls in flight [default: as --links]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub links_max: Option<u16>,
     /// Each result must be this JSON, byte for byte
     #[arg(long, value_name = "JSON", conflicts_with = "unique")]
     pub expect: Option<String>,

@@ -4,9 +4,9 @@ use super::answer::Answer;
 use super::plan::Plan;
 use super::targets::{Attempt, LOST_AFTER};
 use crate::cli::Failure;
-use crate::commands::call::{reach, start};
+use crate::commands::call::{reach, start_failed};
 use futures_util::future::join_all;
-use relay_tokio::{Answer as Told, Endpoint, Node};
+use relay_tokio::{Answer as Told, Endpoint, Pool, PoolConfig, Selection};
 use std::slice;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Debug)]
 pub(super) struct Links {
     endpoint: Endpoint,
-    nodes: Vec<Node>,
+    pool: Pool,
 }
 
 impl Links {
@@ -23,26 +23,28 @@ impl Links {
     pub(super) fn start(endpoint: &Endpoint, plan: &Plan) -> Result<Self, Failure> {
         let mut settings = plan.settings.clone();
         settings.upstreams = vec![endpoint.clone()];
-        let nodes = (0..plan.links).map(|_| start(settings.clone())).collect::<Result<_, _>>()?;
-        Ok(Self { endpoint: endpoint.clone(), nodes })
+        let mut config = PoolConfig::new(settings);
+        (config.min, config.max) = (plan.links.into(), plan.links_max.into());
+        config.selection = Selection::RoundRobin;
+        let pool = Pool::start(config).map_err(|error| start_failed(&error))?;
+        Ok(Self { endpoint: endpoint.clone(), pool })
     }
 
     /// Waits for all of them.
     pub(super) async fn reach(&self, timeout: Duration) -> Result<(), Failure> {
         let mains = slice::from_ref(&self.endpoint);
-        let reached = self.nodes.iter().map(|node| reach(node, mains, timeout));
+        let nodes = self.pool.nodes();
+        let reached = nodes.iter().map(|node| reach(node, mains, timeout));
         join_all(reached).await.into_iter().collect()
     }
 
-    /// `turn` picks the link.
-    pub(super) async fn ask(&self, attempt: &Attempt<'_>, turn: u64) -> Answer {
-        let node = &self.nodes[(turn % self.nodes.len() as u64) as usize];
+    pub(super) async fn ask(&self, attempt: &Attempt<'_>) -> Answer {
         let mut request = attempt.question.request.clone();
         request.body = attempt.params.clone();
         let left = attempt.until.saturating_duration_since(Instant::now());
         request.deadline = left.max(Duration::from_millis(1));
         // The node answers by the deadline itself; the rest only covers a node that does not.
-        match timeout_at(attempt.until + LOST_AFTER, node.call(request)).await {
+        match timeout_at(attempt.until + LOST_AFTER, self.pool.call(request)).await {
             Ok(Ok(Told::Result(result))) => Answer::Result(result),
             Ok(Ok(Told::ApplicationError(object))) => Answer::of_service(&object),
             Ok(Err(error)) => Answer::of_relay(&error),
@@ -52,7 +54,7 @@ impl Links {
 
     /// Says goodbye on every link.
     pub(super) async fn close(&self) {
-        join_all(self.nodes.iter().map(|node| node.shutdown(GOODBYE_MAX))).await;
+        self.pool.shutdown(GOODBYE_MAX).await;
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) struct Plan {
     /// Most calls in flight.
     pub(super) concurrency: u32,
     pub(super) links: u16,
+    pub(super) links_max: u16,
     /// How long a call may take from when it is due.
     pub(super) timeout: Duration,
     pub(super) fails_over: bool,
@@ -79,6 +80,7 @@ impl Plan {
             aim,
             concurrency: args.concurrency.unwrap_or(usual),
             links: args.links,
+            links_max: links_max_of(args)?,
             timeout,
             fails_over: !args.no_failover,
             allows_errors: args.allow_errors,
@@ -86,6 +88,15 @@ impl Plan {
             settings,
         })
     }
+}
+
+fn links_max_of(args: &BenchArgs) -> Result<u16, Failure> {
+    let links_max = args.links_max.unwrap_or(args.links);
+    if links_max < args.links {
+        let text = format!("--links-max {links_max} is less than --links {}", args.links);
+        return Err(Failure::usage(text).with_hint("leave one of them out"));
+    }
+    Ok(links_max)
 }
 
 fn aim_of(args: &BenchArgs) -> Result<Aim, Failure> {
@@ -204,6 +215,7 @@ mod tests {
             "--calls 0",
             "--concurrency 0",
             "--links 0",
+            "--links 3 --links-max 2",
             "--find-rate --rate 5",
             "--find-rate --p99 5",
             "--p99 5ms",

@@ -88,12 +88,11 @@ impl Targets {
         let attempt = Attempt { question: &self.question, params, until };
         let count = self.targets.len();
         let first = (number % count as u64) as usize;
-        let turn = number / count as u64;
         let mut tried = 0;
         loop {
             let target = &self.targets[(first + tried) % count];
             let answer = match target {
-                Target::Links(links) => links.ask(&attempt, turn).await,
+                Target::Links(links) => links.ask(&attempt).await,
                 Target::Http(http) => http.ask(&attempt, number).await,
             };
             tried += 1;

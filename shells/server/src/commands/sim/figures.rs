@@ -66,6 +66,18 @@ impl Total {
         self.verdicts.truncate(VERDICTS_MAX);
     }
 
+    /// What the nodes of one world held in each quarter of its time: bytes and calls in flight. Of
+    /// several runs the mean of those that came so far.
+    pub(super) fn held_in_quarters(&self) -> [(u64, u64); 4] {
+        let mut mean = Report { timeline: self.report.timeline.clone(), ..Report::default() };
+        for (moment, runs) in mean.timeline.iter_mut().zip(&self.runs_in) {
+            let runs = u64::from(*runs).max(1);
+            moment.held_bytes /= runs;
+            moment.held_calls /= runs;
+        }
+        mean.held_in_quarters()
+    }
+
     /// Orders the links, the busiest first.
     pub(super) fn finish(&mut self) {
         let links = std::mem::take(&mut self.links).into_iter();
@@ -100,6 +112,8 @@ fn add_timeline(sum: &mut Report, run: &Report) {
         moment.failed = moment.failed.saturating_add(more.failed);
         moment.faults = moment.faults.saturating_add(more.faults);
         moment.linked = moment.linked.saturating_add(more.linked);
+        moment.held_bytes = moment.held_bytes.saturating_add(more.held_bytes);
+        moment.held_calls = moment.held_calls.saturating_add(more.held_calls);
         moment.p99_micros = moment.p99_micros.max(more.p99_micros);
     }
     sum.timeline.extend(run.timeline.iter().skip(known));
@@ -128,7 +142,14 @@ mod tests {
             connections: 1,
         };
         report.links = vec![link("home-0", 5), link("home-1", 5 + seed)];
-        let moment = Moment { succeeded: 4, linked: 2, p99_micros: seed, ..Moment::default() };
+        let moment = Moment {
+            succeeded: 4,
+            linked: 2,
+            p99_micros: seed,
+            held_bytes: 7_000,
+            held_calls: 3,
+            ..Moment::default()
+        };
         report.timeline = vec![moment; seed as usize];
         let verdict = |at| Verdict { oracle: "S1", uid: Some(1), at, what: String::from("lost") };
         report.verdicts = (0..15).map(|at| verdict(Span::seconds(20 - at))).collect();
@@ -153,8 +174,10 @@ mod tests {
         let moments: Vec<_> = report.timeline.iter().map(|m| (m.succeeded, m.p99_micros)).collect();
         assert_eq!(moments, [(12, 3), (8, 3), (4, 3)]);
         let linked: Vec<_> = report.timeline.iter().map(|moment| moment.linked).collect();
-        assert_eq!((linked, one.runs_in), (vec![6, 4, 2], vec![3, 2, 1]));
+        assert_eq!((linked, one.runs_in.clone()), (vec![6, 4, 2], vec![3, 2, 1]));
         assert_eq!(one.last_seed, 3);
+        let held = [(0, 0), (7_000, 3), (7_000, 3), (7_000, 3)];
+        assert_eq!(one.held_in_quarters(), held, "three moments in four quarters");
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(super) fn text(
         deterministic: (order.is_verified && total.seeds > 0).then_some(outcome.unequal.is_empty()),
         interrupted: outcome.is_interrupted,
         schedule: schedule.map(|path| path.to_string_lossy().into_owned()),
+        held: total.held_in_quarters().map(|(bytes, calls)| Held { bytes, calls }),
         links: &report.links,
     };
     let text = serde_json::to_string(&object);
@@ -98,7 +99,15 @@ struct Object<'a> {
     interrupted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<String>,
+    /// What the nodes held in each quarter of the time.
+    held: [Held; 4],
     links: &'a [LinkTraffic],
+}
+
+#[derive(Serialize)]
+struct Held {
+    bytes: u64,
+    calls: u64,
 }
 
 #[derive(Serialize)]

@@ -211,7 +211,7 @@ fn violations(body: &mut String, order: &Order, outcome: &Outcome) {
     body.push_str("</section>\n");
 }
 
-fn over_time(order: &Order, outcome: &Outcome) -> [Card; 3] {
+fn over_time(order: &Order, outcome: &Outcome) -> [Card; 4] {
     let (timeline, runs_in) = (&outcome.total.report.timeline, &outcome.total.runs_in);
     let hosts = u32::from(order.plan.topology.homes) + u32::from(order.plan.topology.callers);
     let of_seeds = |what: &str| match outcome.total.seeds {
@@ -247,6 +247,17 @@ fn over_time(order: &Order, outcome: &Outcome) -> [Card; 3] {
             legend: &[],
             plot: plots::linked(timeline, runs_in, hosts),
             otherwise,
+        },
+        Card {
+            size: Size::Wide,
+            title: "Held by all nodes",
+            about: format!(
+                "Bytes in the tables of the nodes, and of frames that they had not sent yet{}.",
+                of_seeds("mean of")
+            ),
+            legend: &[],
+            plot: plots::held(timeline, runs_in),
+            otherwise: "Nothing was measured.",
         },
     ]
 }

@@ -100,6 +100,13 @@ pub(super) fn call(verdict: &Verdict) -> String {
     verdict.uid.map_or_else(|| String::from("no call"), |uid| format!("call {uid}"))
 }
 
+/// What the nodes hold, from one quarter of the time to the next.
+fn held(outcome: &Outcome) -> String {
+    let [first, second, third, last] =
+        outcome.total.held_in_quarters().map(|(held, _)| bytes(held));
+    format!("{first}, {second}, {third}, {last} (means of the quarters)")
+}
+
 fn figures(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let report = &outcome.total.report;
     let calls = &report.calls;
@@ -138,6 +145,7 @@ fn figures(outcome: &Outcome) -> Vec<(&'static str, String)> {
         ("recovery", percentiles(&report.recovery)),
         ("registries agree", percentiles(&report.convergence)),
         ("callers were told", told),
+        ("nodes hold", held(outcome)),
         ("trace hash", format!("{:016x}", report.trace_hash)),
     ]
 }

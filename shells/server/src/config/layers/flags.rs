@@ -12,6 +12,7 @@ pub(super) fn layer(args: &RunArgs) -> Result<Layer, Failure> {
         (["node", "type"], &args.node_type, "--node-type"),
         (["node", "mode"], &args.mode, "--mode"),
         (["node", "zone"], &args.zone, "--zone"),
+        (["node", "compression"], &args.compression, "--compression"),
         (["balancing", "balance"], &args.balance, "--balance"),
         (["node", "cluster"], &args.cluster, "--cluster"),
         (["node", "token_file"], &args.token_file, "--token-file"),

@@ -1,7 +1,7 @@
 //! What is drawn of a run: its course over the virtual time, and how times are distributed.
 
 use super::svg::{Anchor, Area, Canvas, MARGIN, Scale, Tick, ticks};
-use super::{count, number, percent, plural, span, time};
+use super::{bytes, count, number, percent, plural, span, time};
 use relay_sim::{Histogram, Moment};
 use std::time::Duration;
 
@@ -101,6 +101,38 @@ pub(super) fn linked(timeline: &[Moment], runs_in: &[u32], hosts: u32) -> Option
     canvas.line("bound", (plot.left, all), (plot.right, all));
     course.tips(&mut canvas, plot, |at| {
         format!("{} of {}", hundredths(means[at]), plural(hosts.into(), "host"))
+    });
+    Some(canvas.finish())
+}
+
+/// What all nodes hold, in bytes; of several runs the mean of those that came so far.
+pub(super) fn held(timeline: &[Moment], runs_in: &[u32]) -> Option<String> {
+    let course = Course::of(timeline, WIDE)?;
+    let means = timeline.iter().zip(runs_in);
+    let means = means.map(|(moment, runs)| {
+        let runs = f64::from(*runs).max(1.0);
+        (moment.held_bytes as f64 / runs, moment.held_calls as f64 / runs)
+    });
+    let means: Vec<(f64, f64)> = means.collect();
+    let most = means.iter().map(|(held, _)| *held).fold(0.0, f64::max);
+    if most == 0.0 {
+        return None;
+    }
+    let marks = ticks(most / 1_000.0, 0.0);
+    let plot = Area { left: course.left, right: course.right, top: 26.0, bottom: 206.0 };
+    let scale = Scale::linear(top_of(&marks), (plot.bottom, plot.top));
+    let mut canvas = Canvas::new("bytes held by all nodes over time", WIDE, 252.0);
+    canvas.y_axis(plot, &scale, "kilobytes", &marks);
+    course.x_axis(&mut canvas, plot);
+    let steps = means.iter().enumerate().flat_map(|(at, (held, _))| {
+        let y = scale.at(held / 1_000.0);
+        [(course.x(at), y), (course.x(at + 1), y)]
+    });
+    let curve: Vec<(f64, f64)> = steps.collect();
+    canvas.path("curve", &curve, "bytes held by all nodes");
+    course.tips(&mut canvas, plot, |at| {
+        let (held, calls) = means[at];
+        format!("{}, {} calls in flight at all hops", bytes(held as u64), hundredths(calls))
     });
     Some(canvas.finish())
 }
@@ -301,7 +333,9 @@ mod tests {
 
     fn moment(at: u64, succeeded: u32, p99_micros: u64) -> Moment {
         let at = Duration::from_secs(at * 30);
-        Moment { at, succeeded, failed: 1, faults: at.as_secs() as u32 % 4, linked: 3, p99_micros }
+        let faults = at.as_secs() as u32 % 4;
+        let (held_bytes, held_calls) = (30_000 + 1_000 * u64::from(faults), 4);
+        Moment { at, succeeded, failed: 1, faults, linked: 3, held_bytes, held_calls, p99_micros }
     }
 
     #[test]
