@@ -3,9 +3,10 @@
 
 pub use crate::{
     Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,
-    Endpoint, EndpointError, EventStream, JsonError, LinkCensus, NodeConfig, PeerStatus, PeerView,
-    PoolConfig, PoolStats, RegistryView, Runtime, STREAM_WINDOW, Scope, Selection, Service,
-    ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport, service_fn,
+    Endpoint, EndpointError, EventStream, JsonError, LinkCensus, LinkState, NodeConfig, PeerStatus,
+    PeerView, PoolConfig, PoolStats, RegistryView, Runtime, STREAM_WINDOW, Scope, Selection,
+    Service, ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError, Transport,
+    TransportKind, service_fn,
 };
 pub use relay_core::message::CHUNK_BYTES_MAX;
 pub use relay_core::{

@@ -32,7 +32,7 @@ mod websocket;
 pub use call::{Answered, CallFuture, CallRequest};
 pub use census::{Census, LinkCensus};
 pub use client::{CallFailure, Client};
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, TransportKind};
 pub use engine::{Engine, TimerChange};
 pub use events::EventStream;
 pub use frames::{poll_write_frames, with_read_space};
@@ -44,6 +44,6 @@ pub use runtime::Runtime;
 pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};
 pub use stream::{CallStream, STREAM_WINDOW};
 pub use transport::Transport;
-pub use view::{BreakerView, PeerStatus, PeerView, RegistryView, Scope, ServiceView};
+pub use view::{BreakerView, LinkState, PeerStatus, PeerView, RegistryView, Scope, ServiceView};
 #[cfg(feature = "websocket")]
 pub use websocket::WebSocketTransport;

@@ -317,6 +317,12 @@ impl<R: Runtime> Node<R> {
         poll_fn(|cx| self.engine.poll_until(|node| node.control().is_connected(), cx)).await;
     }
 
+    /// Why there is no link yet, as far as the last attempt of a dial tells.
+    #[must_use]
+    pub fn dial_trouble(&self) -> Option<String> {
+        self.engine.dial_trouble()
+    }
+
     /// Events from now on.
     #[must_use]
     pub fn events(&self) -> EventStream {
@@ -391,7 +397,7 @@ impl<R: Runtime> Node<R> {
         let Ok(link) = self.engine.open_link(Side::Accepted) else { return };
         let runtime: Arc<dyn Runtime> = Arc::clone(&self.runtime) as _;
         let driven = drive(Arc::clone(&self.engine), link, transport, runtime);
-        self.runtime.spawn(Box::pin(driven));
+        self.runtime.spawn(Box::pin(async { drop(driven.await) }));
     }
 }
 

@@ -171,8 +171,31 @@ impl Callback for NoPages {
     }
 }
 
+/// Why there is no WebSocket, with what the other end said.
 fn upgrade_failed(error: Error) -> io::Error {
-    io::Error::other(format!("the WebSocket upgrade failed: {error}"))
+    match error {
+        Error::Http(response) => {
+            let status = response.status();
+            let body = response.body().as_deref().unwrap_or_default();
+            let said: String = String::from_utf8_lossy(body)
+                .trim()
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .take(SAID_LETTERS_MAX)
+                .collect();
+            let colon = if said.is_empty() { "" } else { ": " };
+            io::Error::other(format!(
+                "the WebSocket upgrade was answered with {status}{colon}{said}"
+            ))
+        }
+        Error::Protocol(_) | Error::HttpFormat(_) => io::Error::other(format!(
+            "no HTTP is spoken there ({error}): dial tcp:// if it is a port for relay links, \
+             wss:// if it speaks TLS"
+        )),
+        // The stream has a reason of its own, which the shell knows how to word.
+        Error::Io(error) if error.get_ref().is_some() => error,
+        other => io::Error::other(format!("the WebSocket upgrade failed: {other}")),
+    }
 }
 
 fn config() -> WebSocketConfig {
@@ -219,5 +242,7 @@ fn to_io(error: Error) -> io::Error {
 /// Largest message sent and accepted. Before authentication no more than this is ever held.
 const MESSAGE_BYTES_MAX: usize = 32 << 10;
 const READ_BYTES: usize = 4 << 10;
+/// What is shown of a refusal.
+const SAID_LETTERS_MAX: usize = 200;
 /// One batch of messages; more is not handed over before the last batch was flushed.
 const WRITE_BYTES_MAX: usize = 1 << 20;

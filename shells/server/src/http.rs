@@ -45,7 +45,8 @@ use axum::Router;
 use axum::routing::{delete, get, post};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{StatusCode, Uri};
-use relay_tokio::Node;
+use relay_tokio::tls::Acceptor;
+use relay_tokio::{Node, SocketOptions};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -94,6 +95,10 @@ pub struct GatewayConfig {
     pub batch_bytes_max: usize,
     /// Most connections at once; one more is answered 503.
     pub connections_max: usize,
+    /// How TLS is spoken; plain HTTP when there is none.
+    pub tls: Option<Acceptor>,
+    /// Options of the sockets of connections.
+    pub socket: SocketOptions,
 }
 
 impl Default for GatewayConfig {
@@ -114,6 +119,8 @@ impl Default for GatewayConfig {
             body_bytes_max: 1 << 20,
             batch_bytes_max: 4 << 20,
             connections_max: 10_000,
+            tls: None,
+            socket: SocketOptions::default(),
         }
     }
 }

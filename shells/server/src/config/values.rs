@@ -52,6 +52,29 @@ pub(super) fn duration_at_most_an_hour(text: &str) -> Option<Duration> {
     duration(text).filter(|time| *time <= Duration::from_hours(1))
 }
 
+pub(super) fn connect_timeout(text: &str) -> Option<Duration> {
+    period(text).filter(|time| *time <= Duration::from_secs(10))
+}
+
+/// As the kernel counts for keepalive.
+pub(super) fn whole_seconds(text: &str) -> Option<Duration> {
+    let allowed = Duration::from_secs(1)..=Duration::from_hours(2);
+    duration(text).filter(|time| time.subsec_nanos() == 0 && allowed.contains(time))
+}
+
+/// The same, or zero for never.
+pub(super) fn keepalive(text: &str) -> Option<Duration> {
+    duration(text).filter(Duration::is_zero).or_else(|| whole_seconds(text))
+}
+
+pub(super) fn buffer_bytes(text: &str) -> Option<u32> {
+    byte_count(text).filter(|bytes| (1 << 10..=64 << 20).contains(bytes))
+}
+
+pub(super) fn backlog(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|count| (1..=65_535).contains(count))
+}
+
 pub(super) fn byte_count(text: &str) -> Option<u32> {
     let (number, factor) = match text {
         _ if text.ends_with("KiB") => (text.strip_suffix("KiB")?, 1 << 10),

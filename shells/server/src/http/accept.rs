@@ -12,6 +12,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use relay_tokio::Stream;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -88,10 +89,11 @@ impl Connections {
     }
 
     fn take(&mut self, stream: TcpStream) {
-        if self.tasks.len() >= self.gateway.shared.config.connections_max {
-            turn_away(&stream);
-        } else {
+        let config = &self.gateway.shared.config;
+        if self.tasks.len() < config.connections_max {
             self.tasks.spawn(drive(Arc::clone(&self.gateway), stream, self.stopped.clone()));
+        } else if config.tls.is_none() {
+            turn_away(&stream);
         }
     }
 
@@ -114,13 +116,23 @@ impl Connections {
 
 /// Drives one connection to its end. An upgraded socket leaves this task for the node.
 async fn drive(gateway: Arc<Gateway>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
-    // Without it the second write of a pipelined answer waits for the client's delayed ACK.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+    let config = &gateway.shared.config;
+    // Among others, so that the second write of a pipelined answer need not wait for the client's
+    // delayed ACK.
+    config.socket.apply(&stream);
     let port = stream.local_addr().map_or(0, |address| address.port());
+    let stream = match &config.tls {
+        None => Stream::Plain(stream),
+        Some(acceptor) => {
+            let peer = stream.peer_addr().ok();
+            match acceptor.accept(stream).await {
+                Ok(stream) => Stream::Tls(Box::new(stream.into())),
+                Err(refused) => return refused.log(peer),
+            }
+        }
+    };
     let connection = Arc::new(Connection::default());
-    let socket = TimedSocket::new(stream, Arc::clone(&connection), &gateway.shared.config);
+    let socket = TimedSocket::new(stream, Arc::clone(&connection), config);
     let service = service_fn(|request| {
         let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
         async move {

@@ -18,7 +18,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use relay_tokio::{Node, Role, WebSocket};
+use relay_tokio::{Role, WebSocket};
 use std::sync::Arc;
 
 /// Answers 101 and hands the socket to the node, or says why not.
@@ -37,7 +37,7 @@ pub(super) async fn relay_link(
     }
     match switch(&shared, &context, &mut request) {
         Ok((response, upgrade)) => {
-            tokio::spawn(hand_over(upgrade, shared.node.clone()));
+            tokio::spawn(hand_over(upgrade, Arc::clone(&shared)));
             response
         }
         Err(refused) => refused.response(),
@@ -90,10 +90,12 @@ fn switch(
     Ok((response, hyper::upgrade::on(request)))
 }
 
-async fn hand_over(upgrade: OnUpgrade, node: Node) {
+async fn hand_over(upgrade: OnUpgrade, shared: Arc<Shared>) {
     if let Some(parts) = socket_of(upgrade).await {
         let socket = parts.io.into_inner().into_stream();
-        node.accept(WebSocket::accept(socket, parts.read_buf).await);
+        let options = &shared.config.socket;
+        let link = WebSocket::accept_with_options(socket, parts.read_buf, options).await;
+        shared.node.accept(link);
     }
 }
 
@@ -128,7 +130,7 @@ fn check_origin(shared: &Shared, headers: &HeaderMap, port: u16) -> Result<(), R
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let is_listed = |origin: &HeaderValue| {
         shared.config.allowed_origins.iter().any(|allowed| allowed.is(origin))
-            || is_own_loopback(origin, port)
+            || is_own_loopback(origin, port, shared.config.tls.is_some())
     };
     match (origins.next(), origins.next()) {
         (None, _) => Ok(()),
@@ -141,12 +143,13 @@ fn check_origin(shared: &Shared, headers: &HeaderMap, port: u16) -> Result<(), R
     }
 }
 
-fn is_own_loopback(origin: &HeaderValue, port: u16) -> bool {
-    // Browsers leave out port 80.
-    let port = if port == 80 { String::new() } else { format!(":{port}") };
+fn is_own_loopback(origin: &HeaderValue, port: u16, is_encrypted: bool) -> bool {
+    let (scheme, usual) = if is_encrypted { ("https", 443) } else { ("http", 80) };
+    // Browsers leave out the usual port.
+    let port = if port == usual { String::new() } else { format!(":{port}") };
     ["127.0.0.1", "localhost", "[::1]"]
         .iter()
-        .any(|host| origin.as_bytes() == format!("http://{host}{port}").as_bytes())
+        .any(|host| origin.as_bytes() == format!("{scheme}://{host}{port}").as_bytes())
 }
 
 /// Checks the request of a WebSocket handshake and derives the key that accepts it.
