@@ -9,6 +9,7 @@ mod steps;
 mod test;
 mod tools;
 mod traces;
+mod wasm;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,9 @@ enum Task {
     /// Runs seeds in debug, in release and on wasm32, which must give the same worlds
     #[command(after_help = traces::EXAMPLES)]
     Traces(traces::Arguments),
+    /// Builds the npm package relay-wasm, says how large it is, and tests it in Node and Chromium
+    #[command(after_help = wasm::EXAMPLES)]
+    Wasm(wasm::Arguments),
     /// Runs the benches
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Traces(arguments) => traces::run(&arguments),
+        Task::Wasm(arguments) => wasm::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::CargoFuzz(words) => fuzz::pass_on(words),
     };

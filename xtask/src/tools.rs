@@ -19,6 +19,8 @@ pub(crate) enum Tool {
     WasiTarget,
     /// Runs those programs.
     Node,
+    /// Comes with Node, but not everywhere.
+    Npm,
     Python,
     /// Looks at the page of `relay sim`.
     Chromium,
@@ -46,6 +48,7 @@ impl Tool {
             Self::WasmTarget => "rustup target add wasm32-unknown-unknown",
             Self::WasiTarget => "rustup target add wasm32-wasip1",
             Self::Node => "apt-get install --yes --no-install-recommends nodejs",
+            Self::Npm => "apt-get install --yes --no-install-recommends npm",
             Self::Nextest => "cargo install cargo-nextest --locked",
             Self::Python => "apt-get install --yes --no-install-recommends python3",
             Self::Chromium => "apt-get install --yes --no-install-recommends chromium",
@@ -68,6 +71,7 @@ impl Tool {
             Self::Python => answers("python3", &["--version"]),
             Self::Chromium => CHROMIUMS.iter().any(|name| answers(name, &["--version"])),
             Self::Node => answers("node", &["--version"]),
+            Self::Npm => answers("npm", &["--version"]),
             Self::WasmTarget => has_standard_library("wasm32-unknown-unknown"),
             Self::WasiTarget => has_standard_library("wasm32-wasip1"),
         }
