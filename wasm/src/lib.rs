@@ -31,10 +31,7 @@ mod socket;
 
 pub use node::RelayNode;
 pub use outgoing::{Chunks, Outgoing};
-pub use relay_driver::{
-    Answer, BoxFuture, CallFailure, CallRequest, CallStream, ConnectError, Endpoint, JsonError,
-    NodeConfig, Service, ServiceError, ServiceRequest, ServiceResult, StartError, service_fn,
-};
+pub use relay_driver::api::*;
 pub use runtime::Browser;
 
 /// A handle on a running node: a Home or a caller.
