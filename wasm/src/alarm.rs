@@ -63,8 +63,10 @@ impl Alarm {
         let mut sleepers = self.0.sleepers.borrow_mut();
         sleepers.last += 1;
         let place = (self.now().saturating_add(pause), sleepers.last);
-        sleepers.waiting.insert(place, Waker::noop().clone());
-        self.set_timer(&mut sleepers);
+        if !sleepers.is_ended {
+            sleepers.waiting.insert(place, Waker::noop().clone());
+            self.set_timer(&mut sleepers);
+        }
         Sleep { alarm: self.clone(), place }
     }
 
@@ -75,13 +77,15 @@ impl Alarm {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// The node is gone: nobody sleeps any more, and no timer keeps the process alive.
+    /// The node is gone: nobody wakes any more, and no timer keeps the process alive.
     pub(crate) fn end(&self) {
         let mut sleepers = self.0.sleepers.borrow_mut();
         sleepers.is_ended = true;
+        let waiting = std::mem::take(&mut sleepers.waiting);
         self.set_timer(&mut sleepers);
         drop(sleepers);
-        self.wake_all();
+        // Out of the borrow: tasks may end with their wakers, and their sleepers with them.
+        drop(waiting);
     }
 
     fn ring(&self) {
@@ -128,7 +132,10 @@ impl Future for Sleep {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { alarm, place } = &*self;
         let mut sleepers = alarm.0.sleepers.borrow_mut();
-        if sleepers.is_ended || alarm.now() >= place.0 {
+        if sleepers.is_ended {
+            return Poll::Pending;
+        }
+        if alarm.now() >= place.0 {
             return Poll::Ready(());
         }
         sleepers.waiting.insert(*place, cx.waker().clone());

@@ -41,8 +41,7 @@ impl Browser {
         self.0.alarm.wake_all();
     }
 
-    /// Wakes whoever sleeps for the last time. Call it when the node has ended, or its timer keeps
-    /// the process alive.
+    /// Stops the clocks. Call it when the node has ended, or its timer keeps the process alive.
     pub fn end(&self) {
         self.0.alarm.end();
     }
