@@ -1,15 +1,14 @@
 // What every shell has to do, here: in a page and in Node, over WebSockets.
 
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { LONG, Main, browse, root, serve, tool } from './world.mjs';
 
 const folder = process.env.RELAY_SCENARIOS ?? path.join(root, 'target/wasm-scenarios');
-const TOKEN = 'a token for scenarios';
+const TOKEN = 'a-token-for-scenarios';
 
 describe('scenarios', { timeout: LONG * 4 }, () => {
   let main, site, browser;
@@ -17,8 +16,8 @@ describe('scenarios', { timeout: LONG * 4 }, () => {
   before(async () => {
     const tokens = path.join(root, 'target/wasm-scenarios/token');
     await writeFile(tokens, TOKEN, { mode: 0o600 });
-    main = await Main.start('--token-file', tokens);
     site = await serve({ '/scenarios/': folder });
+    main = await Main.start(site, '--token-file', tokens);
     browser = await browse();
   });
 
@@ -33,7 +32,7 @@ describe('scenarios', { timeout: LONG * 4 }, () => {
     await page.goto(`${site.url}/empty.html`);
     const run = async (main, token) => {
       const module = await import('/scenarios/relay_wasm_scenarios.js');
-      await module.default();
+      await module.default({ module_or_path: '/scenarios/relay_wasm_scenarios_bg.wasm' });
       const failures = [];
       for (const name of module.names()) {
         await module.run(name, main, token).catch((error) => failures.push(`${name}: ${error}`));

@@ -45,9 +45,11 @@ export async function until(what, condition) {
 
 /** A Main in a process of its own. */
 export class Main {
-  static async start(...words) {
+  /** @param site the web server whose pages may open links */
+  static async start(site, ...words) {
     const main = new Main();
     main.words = words;
+    main.origin = site?.url;
     main.folder = await mkdtemp(path.join(tmpdir(), 'relay-'));
     await main.run(0);
     return main;
@@ -56,6 +58,7 @@ export class Main {
   async run(port) {
     const words = ['--server', '--port', String(port), ...this.words];
     const env = { PATH: process.env.PATH, HOME: this.folder };
+    if (this.origin) env.RELAY_HTTP__LINK_ORIGINS = this.origin;
     this.process = spawn(needed('RELAY_PROGRAM'), words, { env, cwd: this.folder });
     let said = '';
     for (const stream of [this.process.stdout, this.process.stderr]) {
