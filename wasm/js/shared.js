@@ -222,11 +222,11 @@ export class SharedHome extends Caller {
   /** Another tab leads. */
   #heed({ from, term, key, nodeId, isConnected }) {
     if (term < this.#term || this.#leader || this.#isClosed) return;
-    this.#status = { nodeId, isConnected };
     this.#term = term;
     this.#key = key ?? this.#key;
     if (this.#remote?.leader === from && !this.#remote.isLost) return;
     this.#lose();
+    this.#status = { nodeId, isConnected };
     const remote = new RemoteLink(this.#channel, from);
     this.#remote = remote;
     this.#link.resolve({ open: (request) => remote.open(request), remote });

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-export const LONG = 120_000;
+export const LONG = Number(process.env.RELAY_TEST_MS ?? 120_000);
 export const root = path.resolve(fileURLToPath(import.meta.url), '../../..');
 export const packageFolder = needed('RELAY_PACKAGE');
 export const tools = needed('RELAY_TOOLS');

@@ -17,6 +17,8 @@ export class Leader {
   #offered = new Map();
   #isLost = false;
   #own = new Set();
+  /** The first link is there, or is not for so long that nobody waits for it any more. */
+  #ready;
 
   static async start(address, options, channel, group) {
     return new this(await Home.connect(address, options), channel, group);
@@ -26,6 +28,9 @@ export class Leader {
     this.home = home;
     this.#channel = channel;
     this.#group = group;
+    let timer;
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, FIRST_LINK)));
+    this.#ready = Promise.race([home.connected(), late]).finally(() => clearTimeout(timer));
     this.#tabs.set(channel.tab, { services: new Map(), calls: new Map(), forget() {} });
   }
 
@@ -36,6 +41,8 @@ export class Leader {
 
   /** A call of this tab. */
   async open(request) {
+    // A call that moves here must not fail because this link is not there yet.
+    await this.#ready;
     if (this.#isLost) return undefined;
     const call = this.home._open(request);
     const lost = deferred();
@@ -93,13 +100,27 @@ export class Leader {
     await this.home.close(0);
   }
 
-  #call(tab, { id, request }, answer) {
+  async #call(tab, { id, request }, answer) {
     if (tab.calls.size >= CALLS_OF_TAB_MAX) {
       const text = `a tab has at most ${CALLS_OF_TAB_MAX} calls in flight`;
       return answer('ending', { ending: failureHere('OVERLOADED', 'no', text) });
     }
+    const opened = deferred();
+    const waiting = {
+      next: async () => (await opened.promise)?.next(),
+      send: async (text) => (await opened.promise)?.send(text) ?? false,
+      cancel: () => opened.resolve(undefined),
+    };
+    tab.calls.set(id, waiting);
+    await this.#ready;
+    if (tab.calls.get(id) !== waiting) return;
+    if (this.#isLost) {
+      tab.calls.delete(id);
+      return answer('ending', { ending: { isUnsent: true } });
+    }
     const call = this.home._open(request);
     tab.calls.set(id, call);
+    opened.resolve(call);
     call.ending.then((ending) => {
       // A link that ended because this tab leaves is no news: whoever made the call decides.
       if (this.#isLost && ending.failure?.code === 'LINK_LOST') return;
@@ -214,4 +235,6 @@ export class Leader {
   }
 }
 
+/** How long calls wait for the first link of a new leader, in milliseconds. */
+const FIRST_LINK = 10_000;
 const CALLS_OF_TAB_MAX = 4_096;
