@@ -35,7 +35,7 @@ Examples:
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     need(Tool::WasmTarget)?;
     let package = root().join("target/wasm-package");
-    let module = compile()?;
+    let module = compile("relay-wasm")?;
     assemble(&module, &package)?;
     let sizes = measure(&package)?;
     print!("{}", table(&sizes));
@@ -53,13 +53,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compiles the crate. Returns the module as rustc wrote it.
-fn compile() -> Result<PathBuf, String> {
+/// Compiles a crate. Returns the module as rustc wrote it.
+fn compile(name: &str) -> Result<PathBuf, String> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--package", "relay-wasm", "--profile", "wasm", "--locked"]);
+    cargo.args(["build", "--package", name, "--profile", "wasm", "--locked"]);
     cargo.args(["--target", TARGET]);
     shown(&mut cargo)?;
-    Ok(target_folder().join(TARGET).join("wasm/relay_wasm.wasm"))
+    Ok(target_folder().join(TARGET).join(format!("wasm/{}.wasm", name.replace('-', "_"))))
+}
+
+/// Writes the module for JavaScript into a folder, with the script that loads it.
+fn bind(module: &Path, folder: &Path) -> Result<(), String> {
+    let mut bindgen = Command::new("cargo");
+    bindgen.args(["run", "--quiet", "--locked", "--manifest-path", "wasm/bindgen/Cargo.toml"]);
+    bindgen.arg("--target-dir").arg(target_folder().join("wasm-bindgen"));
+    bindgen.arg("--").args([module, folder]);
+    shown(&mut bindgen)
 }
 
 /// Writes the package: the module with what wasm-bindgen writes around it, our own scripts, the
@@ -69,11 +78,7 @@ fn assemble(module: &Path, package: &Path) -> Result<(), String> {
         fs::remove_dir_all(package).map_err(|error| trouble("remove", package, &error))?;
     }
     fs::create_dir_all(package).map_err(|error| trouble("create", package, &error))?;
-    let mut bindgen = Command::new("cargo");
-    bindgen.args(["run", "--quiet", "--locked", "--manifest-path", "wasm/bindgen/Cargo.toml"]);
-    bindgen.arg("--target-dir").arg(target_folder().join("wasm-bindgen"));
-    bindgen.arg("--").args([module, package]);
-    shown(&mut bindgen)?;
+    bind(module, package)?;
     // The types that users see are those of wasm/js/index.d.ts.
     for inner in ["relay_wasm.d.ts", "relay_wasm_bg.wasm.d.ts"] {
         let path = package.join(inner);
@@ -153,6 +158,8 @@ fn test(package: &Path, only: Option<&str>) -> Result<ExitCode, String> {
     }
     let tools = root().join("target/wasm-tools");
     install(&tools)?;
+    let scenarios = root().join("target/wasm-scenarios");
+    bind(&compile("relay-wasm-scenarios")?, &scenarios)?;
     shown(Command::new("cargo").args(["build", "--package", "relay-server", "--locked"]))?;
     let mut node = Command::new("node");
     // One file at a time: each starts a Chromium.
@@ -165,6 +172,7 @@ fn test(package: &Path, only: Option<&str>) -> Result<ExitCode, String> {
     node.args(tests);
     node.env("RELAY_PROGRAM", target_folder().join("debug/relay"));
     node.env("RELAY_PACKAGE", package).env("RELAY_TOOLS", tools);
+    node.env("RELAY_SCENARIOS", scenarios);
     node.env("RELAY_PICTURES", root().join("target/wasm-pictures"));
     Ok(if shown(&mut node).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
