@@ -28,7 +28,7 @@ fn take(criterion: &mut Criterion) {
                     (0..batch).for_each(|_| input.put_slice(&frame));
                     let start = Instant::now();
                     for _ in 0..batch {
-                        black_box(Frame::take(&mut input, 1 << 20).ok().flatten());
+                        black_box(Frame::take(&mut input, 1 << 20, u8::MAX).ok().flatten());
                     }
                     spent += start.elapsed();
                     left -= batch;

@@ -5,6 +5,7 @@
 //! that the receiver granted, and both sides find a call by indexing a short array: no hash, no
 //! search, and an answer can only ever reach a call of the link on which it arrives.
 
+use crate::compress::Compression;
 use crate::flow::Flow;
 use crate::holdings::Holdings;
 use crate::message::{OPTION_STREAM, Towards};
@@ -53,6 +54,10 @@ pub(crate) struct OutCall {
     pub(crate) options: u8,
     /// Instances it was sent to, this one included.
     pub(crate) attempts: u8,
+    /// A bit for each compression that its answer may have.
+    pub(crate) reads: u8,
+    /// How this node compressed the request.
+    pub(crate) packed: Option<Compression>,
     /// Its streams, by [`Towards`].
     pub(crate) flows: [Flow; 2],
 }
@@ -492,8 +497,20 @@ mod tests {
         let back = LinkId { shard: 0, slot: 9, generation: 1 };
         let deadline = Instant::from_nanos(back_label);
         let (sent_at, slot, kept) = (Instant::ZERO, Slot::NONE, NOT_KEPT);
-        let (options, attempts, flows) = (0, 1, Default::default());
-        OutCall { back, back_label, deadline, sent_at, slot, kept, options, attempts, flows }
+        let (options, attempts, reads, packed) = (0, 1, 0, None);
+        OutCall {
+            back,
+            back_label,
+            deadline,
+            sent_at,
+            slot,
+            kept,
+            options,
+            attempts,
+            reads,
+            packed,
+            flows: Default::default(),
+        }
     }
 
     #[test]

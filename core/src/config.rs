@@ -1,5 +1,6 @@
 //! Every bound and every period of a node, in one place, checked once.
 
+use crate::compress::Compression;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::fmt;
@@ -81,6 +82,10 @@ pub struct Limits {
     pub retry_percent: u32,
     /// Bytes of calls in flight that one shard keeps, to be able to send them elsewhere.
     pub retry_bytes_max: u32,
+    /// Shortest body that is sent compressed, where bodies are.
+    pub deflate_bytes_min: u32,
+    /// Longest body that a compressed one may inflate to.
+    pub inflate_bytes_max: u32,
 }
 
 impl Default for Limits {
@@ -122,6 +127,8 @@ impl Default for Limits {
             attempts_max: 2,
             retry_percent: 10,
             retry_bytes_max: 64 << 20,
+            deflate_bytes_min: 1 << 10,
+            inflate_bytes_max: 16 << 20,
         }
     }
 }
@@ -158,6 +165,8 @@ impl Limits {
             ("attempts_max", self.attempts_max, 1..=10),
             ("retry_percent", self.retry_percent, 0..=100),
             ("retry_bytes_max", self.retry_bytes_max, 0..=1 << 30),
+            ("deflate_bytes_min", self.deflate_bytes_min, 16..=64 << 20),
+            ("inflate_bytes_max", self.inflate_bytes_max, 1 << 10..=64 << 20),
             ("services_max", self.services_max, 1..=1 << 24),
             ("methods_per_service_max", self.methods_per_service_max, 1..=4_096),
             ("labels_per_slot", self.labels_per_slot, 1..=u32::MAX),
@@ -320,6 +329,12 @@ pub struct Config {
     pub zone: String,
     /// How instances are chosen.
     pub balancing: Balancing,
+    /// What longer bodies that this node writes are compressed with, where who reads them can: with
+    /// Zstd also LZ4, where only that is read.
+    pub compression: Option<Compression>,
+    /// A bit for each compression that frames to this node may have. A Main takes all of them,
+    /// because it passes them on unread; others take what they can read.
+    pub compressions: u8,
     /// Bounds and periods.
     pub limits: Limits,
 }
@@ -345,6 +360,11 @@ impl Config {
             token: None,
             zone: String::new(),
             balancing: Balancing::default(),
+            compression: None,
+            compressions: match role {
+                Role::Main => Compression::BITS,
+                Role::Home | Role::Caller => Compression::BUILT,
+            },
             limits: Limits::default(),
         }
     }

@@ -14,6 +14,7 @@
 //! with them, by the bits that they changed: a header that was damaged before stays wrong. They
 //! never read, copy or checksum the payload again, so integrity holds from writer to reader.
 
+use crate::compress::Compression;
 use bytes::{BufMut, Bytes, BytesMut};
 use core::fmt;
 
@@ -80,6 +81,11 @@ impl Kind {
     const fn has_ttl(self) -> bool {
         matches!(self, Self::Request | Self::Publish)
     }
+
+    /// Whether its body may be compressed.
+    const fn has_body(self) -> bool {
+        matches!(self, Self::Request | Self::Response | Self::Stream)
+    }
 }
 
 /// A header that is refused. The link closes; nothing after it is read.
@@ -144,12 +150,17 @@ impl Frame {
     /// Takes one frame off the front of `input`, or nothing while it is not whole.
     ///
     /// The header is judged as soon as it is there, before the payload arrives: what is never
-    /// going to be accepted is never waited or allocated for.
+    /// going to be accepted is never waited or allocated for. `compressions` has a bit for each
+    /// compression that the other side may use.
     ///
     /// # Errors
     /// [`FrameError`] when the header is refused; `input` is then of no further use.
     #[inline]
-    pub fn take(input: &mut BytesMut, length_max: u32) -> Result<Option<Self>, FrameError> {
+    pub fn take(
+        input: &mut BytesMut,
+        length_max: u32,
+        compressions: u8,
+    ) -> Result<Option<Self>, FrameError> {
         let Some(length) = input.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = u32::from_be_bytes(*length);
         if length > length_max {
@@ -159,7 +170,7 @@ impl Frame {
             return Err(FrameError::TooShort { length });
         }
         let Some([_, _, _, _, high, low]) = input.first_chunk::<6>() else { return Ok(None) };
-        check_flags(u16::from_be_bytes([*high, *low]), length)?;
+        check_flags(u16::from_be_bytes([*high, *low]), length, compressions)?;
         let total = LENGTH_BYTES + length as usize;
         if input.len() < total {
             return Ok(None);
@@ -172,6 +183,13 @@ impl Frame {
     #[inline]
     pub fn kind(&self) -> Kind {
         Kind::from_nibble((self.flags() >> 8) & 15).unwrap_or(Kind::Extension)
+    }
+
+    /// How the body is compressed.
+    #[must_use]
+    #[inline]
+    pub fn compression(&self) -> Option<Compression> {
+        Compression::from_number((self.flags() & COMPRESSION_MASK) >> COMPRESSION_SHIFT)
     }
 
     /// The label of the call, local to the link and the direction.
@@ -254,6 +272,10 @@ impl Frame {
         Self { bytes: BytesMut::from(frame) }
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The bytes to send.
     #[must_use]
     #[inline]
@@ -298,6 +320,19 @@ impl FrameWriter {
         envelope: impl FnOnce(&mut BytesMut),
         body: &[u8],
     ) -> Frame {
+        self.write_packed(kind, id, ttl, envelope, body, None)
+    }
+
+    /// The same for a body that is compressed already.
+    pub fn write_packed(
+        &mut self,
+        kind: Kind,
+        id: u64,
+        ttl: u8,
+        envelope: impl FnOnce(&mut BytesMut),
+        body: &[u8],
+        compression: Option<Compression>,
+    ) -> Frame {
         let likely = HEADER_BYTES + ENVELOPE_BYTES_USUAL + body.len() + CHECKSUM_BYTES;
         if self.space.capacity() < likely {
             self.space.reserve(likely.max(CHUNK_BYTES));
@@ -305,7 +340,9 @@ impl FrameWriter {
         let out = &mut self.space;
         out.put_u32(0);
         let ttl = if kind.has_ttl() { u16::from(ttl & 15) } else { 0 };
-        out.put_u16(ttl << 12 | u16::from(kind as u8) << 8 | CHECKSUM_FLAG | FRAME_VERSION);
+        let packed = compression.map_or(0, |compression| compression as u16) << COMPRESSION_SHIFT;
+        let kind = u16::from(kind as u8) << 8;
+        out.put_u16(ttl << 12 | kind | CHECKSUM_FLAG | packed | FRAME_VERSION);
         out.put_u64(id);
         envelope(out);
         out.put_slice(body);
@@ -335,7 +372,7 @@ fn parity(frame: &[u8]) -> u32 {
     first ^ word(2) ^ word(6) ^ word(10)
 }
 
-fn check_flags(flags: u16, length: u32) -> Result<(), FrameError> {
+fn check_flags(flags: u16, length: u32, compressions: u8) -> Result<(), FrameError> {
     let version = flags & 15;
     if version != FRAME_VERSION {
         return Err(FrameError::Version { version: version as u8 });
@@ -343,9 +380,10 @@ fn check_flags(flags: u16, length: u32) -> Result<(), FrameError> {
     let Some(kind) = Kind::from_nibble((flags >> 8) & 15) else {
         return Err(FrameError::UnknownKind { kind: ((flags >> 8) & 15) as u8 });
     };
-    let compressed = flags & COMPRESSION_MASK != 0;
+    let number = (flags & COMPRESSION_MASK) >> COMPRESSION_SHIFT;
+    let unasked = number != 0 && !may_compress(number, kind, compressions);
     let stray_ttl = flags >> 12 != 0 && !kind.has_ttl();
-    if compressed || stray_ttl || flags & CHECKSUM_FLAG == 0 {
+    if unasked || stray_ttl || flags & CHECKSUM_FLAG == 0 {
         return Err(FrameError::Flags { flags });
     }
     if (length as usize) < HEADER_BYTES - LENGTH_BYTES + CHECKSUM_BYTES {
@@ -354,8 +392,20 @@ fn check_flags(flags: u16, length: u32) -> Result<(), FrameError> {
     Ok(())
 }
 
+#[cold]
+fn may_compress(number: u16, kind: Kind, compressions: u8) -> bool {
+    let Some(compression) = Compression::from_number(number) else { return false };
+    kind.has_body() && compressions & compression.bit() != 0
+}
+
+/// Whether flags say that a body is compressed, in whatever way.
+pub(crate) const fn says_compressed(flags: u16) -> bool {
+    flags & COMPRESSION_MASK != 0
+}
+
 const CHECKSUM_FLAG: u16 = 1 << 7;
-const COMPRESSION_MASK: u16 = 7 << 4;
+const COMPRESSION_MASK: u16 = 7 << COMPRESSION_SHIFT;
+const COMPRESSION_SHIFT: u32 = 4;
 /// Names of usual length and the fixed fields fit; longer ones grow the buffer once.
 const ENVELOPE_BYTES_USUAL: usize = 192;
 /// Space taken at a time for frames that the node makes itself.

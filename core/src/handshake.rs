@@ -80,7 +80,7 @@ pub struct Capabilities {
     pub streams_max: u32,
     /// Largest frame it accepts, in bytes after the length field.
     pub frame_bytes_max: u32,
-    /// One bit for each compression it can read: 1 LZ4, 2 Zstd.
+    /// One bit for each compression that frames to it may have: 1 LZ4, 2 Zstd.
     pub compressions: u8,
 }
 
@@ -106,7 +106,7 @@ impl Capabilities {
             Role::Caller => 0,
             Role::Main | Role::Home => CAN_QUERY,
         };
-        Self { features, streams_max, frame_bytes_max, compressions: 0 }
+        Self { features, streams_max, frame_bytes_max, compressions: config.compressions }
     }
 }
 

@@ -11,8 +11,8 @@ pub struct Holdings {
     pub calls: u64,
     /// Everything that has an entry in some table, places for calls that are free included.
     pub entries: u64,
-    /// Bytes of those entries, of frames that were not written yet, and of frames that are kept. What
-    /// an entry points to (names, keys) and what an allocator adds is not in it.
+    /// Bytes of those entries, of frames not written yet, and of frames that are kept. What an
+    /// entry points to (names, keys) and what an allocator adds is not in it.
     pub bytes: u64,
 }
 

@@ -76,6 +76,7 @@ extern crate std;
 
 mod calls;
 mod close;
+pub mod compress;
 mod config;
 mod control;
 mod deadlines;
@@ -100,6 +101,7 @@ mod stats;
 mod time;
 
 pub use close::CloseReason;
+pub use compress::Compression;
 pub use config::{Balance, Balancing, Config, Limits, LimitsInvalid, Role, ServiceRules};
 pub use control::{Control, Dial, DialState, Linked};
 pub use error::{CallError, ErrorCode, Executed, Retry};

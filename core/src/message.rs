@@ -13,6 +13,7 @@ mod chunk;
 mod control;
 mod hops;
 mod priority;
+mod reader;
 mod record;
 
 pub use chunk::{
@@ -22,6 +23,7 @@ pub use chunk::{
 pub use control::ControlMessage;
 pub use hops::{HOPS_BYTES_MAX, Hop, HopList};
 pub use priority::Priority;
+use reader::Reader;
 pub use record::{PAGE_BYTES_MAX, Record, records};
 pub(crate) use record::{Page, is_labels};
 
@@ -89,6 +91,15 @@ pub struct RequestEnvelope<'a> {
     /// with [`OPTION_PATH`], and there only when there are at least two of them.
     #[serde(skip_serializing_if = "Texts::is_empty")]
     pub path: Texts<'a>,
+    /// A bit for each compression that the answer may have; on the wire only with
+    /// [`OPTION_READS`], and there never zero.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reads: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 /// The caller declares that running the call twice does no harm.
@@ -103,8 +114,15 @@ pub const OPTION_LOW: u8 = 1 << 3;
 pub const OPTION_PATH: u8 = 1 << 4;
 /// The call has streams beside request and answer.
 pub const OPTION_STREAM: u8 = 1 << 5;
-const OPTIONS: u8 =
-    OPTION_IDEMPOTENT | OPTION_TRACE | OPTION_HIGH | OPTION_LOW | OPTION_PATH | OPTION_STREAM;
+/// The envelope tells which compressions the answer and its stream may have.
+pub const OPTION_READS: u8 = 1 << 6;
+const OPTIONS: u8 = OPTION_IDEMPOTENT
+    | OPTION_TRACE
+    | OPTION_HIGH
+    | OPTION_LOW
+    | OPTION_PATH
+    | OPTION_STREAM
+    | OPTION_READS;
 
 impl<'a> RequestEnvelope<'a> {
     /// Reads the envelope and returns it with the body behind it.
@@ -152,73 +170,6 @@ pub fn is_target(text: &str) -> bool {
     match text.split_once('@') {
         Some((node, main)) => is_node_id(node) && is_node_id(main),
         None => is_node_id(text),
-    }
-}
-
-/// Reads postcard's encoding: numbers as little-endian groups of seven bits, texts behind their
-/// length.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    #[inline]
-    fn request(&mut self) -> Option<RequestEnvelope<'a>> {
-        let mut envelope = RequestEnvelope {
-            node: self.text()?,
-            service: self.text()?,
-            method: self.text()?,
-            deadline_ms: self.number()?,
-            options: self.byte()?,
-            ttl: self.byte()?,
-            content: self.byte()?,
-            headers: Texts(self.bytes()?),
-            path: Texts::default(),
-        };
-        if envelope.options & OPTION_PATH != 0 {
-            envelope.path = Texts(self.bytes().filter(|path| !path.is_empty())?);
-        }
-        Some(envelope)
-    }
-
-    #[inline]
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*byte)
-    }
-
-    #[inline]
-    fn number(&mut self) -> Option<u32> {
-        let first = self.byte()?;
-        if first < 0x80 {
-            return Some(u32::from(first));
-        }
-        let mut number = u32::from(first & 0x7f);
-        for shift in [7, 14, 21] {
-            let byte = self.byte()?;
-            number |= u32::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        // Four bits are left of the 32; anything else does not fit.
-        let last = self.byte().filter(|last| *last < 0x10)?;
-        Some(number | u32::from(last) << 28)
-    }
-
-    #[inline]
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.number()? as usize;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    #[inline]
-    fn text(&mut self) -> Option<&'a str> {
-        match self.bytes()? {
-            [] => Some(""),
-            bytes => core::str::from_utf8(bytes).ok(),
-        }
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::close::CloseReason;
 use crate::error::CallError;
 use crate::event::Event;
-use crate::frame::HEADER_BYTES;
 use crate::mail::{Mail, MailBody, MailTo};
 use crate::message::{Hop, HopList, OPTION_IDEMPOTENT, OPTION_STREAM, RequestEnvelope, Texts};
 use crate::time::Instant;
@@ -201,9 +200,8 @@ pub struct IncomingCall {
 }
 
 impl IncomingCall {
-    /// `frame` must hold a request that was decoded before.
-    pub(crate) fn new(call: CallId, deadline: Instant, frame: Bytes) -> Option<Self> {
-        let payload = frame.slice(HEADER_BYTES..frame.len() - crate::frame::CHECKSUM_BYTES);
+    /// `payload` must be that of a request, with a plain body.
+    pub(crate) fn new(call: CallId, deadline: Instant, payload: Bytes) -> Option<Self> {
         let (envelope, body) = RequestEnvelope::decode(&payload).ok()?;
         let start = payload.as_ptr() as usize;
         let at = |text: &[u8]| u32::try_from(text.as_ptr() as usize - start).ok();

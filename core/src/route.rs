@@ -21,7 +21,15 @@ pub(crate) struct RouteTable {
     /// The Mains that this one is linked to, by id.
     peers: Vec<(NodeId, LinkId)>,
     /// Where everything goes that is not offered here: the Main of a Home or a caller.
-    upstream: Option<LinkId>,
+    upstream: Option<Upstream>,
+}
+
+/// The link to the Main of a Home or a caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Upstream {
+    pub(crate) link: LinkId,
+    /// A bit for each compression that requests over it may have.
+    pub(crate) compressions: u8,
 }
 
 #[derive(Debug)]
@@ -45,6 +53,8 @@ pub(crate) struct Instance {
     pub(crate) tier: u16,
     /// The Mains on the way; none for nodes attached here.
     pub(crate) path: Option<Arc<[NodeId]>>,
+    /// A bit for each compression that requests over this link may have.
+    pub(crate) compressions: u8,
 }
 
 /// One service, as a request finds it.
@@ -97,7 +107,7 @@ impl RouteTable {
     }
 
     /// The link to the Main of this node.
-    pub(crate) const fn upstream(&self) -> Option<LinkId> {
+    pub(crate) const fn upstream(&self) -> Option<Upstream> {
         self.upstream
     }
 
@@ -151,7 +161,7 @@ impl TableBuilder {
     /// The table; `peers` are in the order of their ids.
     pub(crate) fn build(
         self,
-        upstream: Option<LinkId>,
+        upstream: Option<Upstream>,
         peers: Vec<(NodeId, LinkId)>,
     ) -> RouteTable {
         let Self { seed, slots, services, instances } = self;
@@ -207,7 +217,7 @@ mod tests {
         let node = NodeId::new("home").expect("legal");
         let link = LinkId { shard: 0, slot: n, generation: 1 };
         let slot = Slot { index: n, generation: 1 };
-        Instance { node, link, slot, tier, path: path.map(Arc::from) }
+        Instance { node, link, slot, tier, path: path.map(Arc::from), compressions: 0 }
     }
 
     #[test]
@@ -218,9 +228,10 @@ mod tests {
             let name = Arc::from(format!("service-{n}"));
             builder.service(name, rules, core::iter::once(instance(n, 0, None)));
         }
-        let upstream = LinkId { shard: 0, slot: 5, generation: 1 };
+        let link = LinkId { shard: 0, slot: 5, generation: 1 };
+        let upstream = Upstream { link, compressions: 1 };
         let main = NodeId::new("main").expect("legal");
-        let table = builder.build(Some(upstream), vec![(main, upstream)]);
+        let table = builder.build(Some(upstream), vec![(main, link)]);
         for n in 0..1000 {
             let route = table.route(&format!("service-{n}")).expect("known");
             assert_eq!((route.near.len(), route.near[0].link.slot, route.far.len()), (1, n, 0));
@@ -228,7 +239,7 @@ mod tests {
             assert_eq!(**name, format!("service-{n}"));
         }
         assert!(table.route("service-1000").is_none() && table.route("").is_none());
-        assert_eq!((table.upstream(), table.peer("main")), (Some(upstream), Some(upstream)));
+        assert_eq!((table.upstream(), table.peer("main")), (Some(upstream), Some(link)));
         assert_eq!(table.peer("other"), None);
     }
 

@@ -25,6 +25,7 @@ use alloc::vec::Vec;
 
 mod answer;
 mod audit;
+mod compress;
 mod forward;
 mod instances;
 mod links;
@@ -44,6 +45,7 @@ pub use local::{Call, Reply};
 pub(crate) use open::control_payload;
 pub use stream::StreamError;
 
+use compress::PlainServices;
 use instances::Instances;
 use links::{End, Link, Links, Network, Phase};
 use pace::Pace;
@@ -66,6 +68,7 @@ pub struct Shard {
     instances: Instances,
     kept: Kept,
     pace: Pace,
+    plain: PlainServices,
     /// Links to close when the frame at hand is done with.
     doomed: Vec<(LinkId, CloseReason)>,
     last_epoch: u64,
@@ -147,6 +150,7 @@ impl Shard {
             instances: Instances::default(),
             kept,
             pace,
+            plain: PlainServices::default(),
             doomed: Vec::new(),
             last_epoch: 0,
             leaving: false,

@@ -21,6 +21,12 @@ pub struct Stats {
     pub calls_cancelled: u64,
     /// Calls sent to another instance after the first one did not run them.
     pub calls_retried: u64,
+    /// Calls sent again, and plain, because nobody behind this node took them compressed.
+    pub calls_sent_plain: u64,
+    /// Bodies compressed here.
+    pub bodies_deflated: u64,
+    /// Bodies inflated here.
+    pub bodies_inflated: u64,
     /// Answers that came after their call had ended.
     pub answers_late: u64,
     /// Answers to nothing that was asked.
@@ -53,6 +59,9 @@ impl Stats {
             calls_failed: self.calls_failed + other.calls_failed,
             calls_cancelled: self.calls_cancelled + other.calls_cancelled,
             calls_retried: self.calls_retried + other.calls_retried,
+            calls_sent_plain: self.calls_sent_plain + other.calls_sent_plain,
+            bodies_deflated: self.bodies_deflated + other.bodies_deflated,
+            bodies_inflated: self.bodies_inflated + other.bodies_inflated,
             answers_late: self.answers_late + other.answers_late,
             answers_stray: self.answers_stray + other.answers_stray,
             chunks_forwarded: self.chunks_forwarded + other.chunks_forwarded,

@@ -3,8 +3,8 @@
 use relay_core::message::{
     CHUNK_BYTES_MAX, ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, HEADER_BYTES_MAX,
     HEADERS_MAX, HOPS_BYTES_MAX, HopList, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH,
-    OPTION_STREAM, OPTION_TRACE, PATH_MAX, Record, RequestEnvelope, ResponseEnvelope, Texts,
-    is_target, records,
+    OPTION_READS, OPTION_STREAM, OPTION_TRACE, PATH_MAX, Record, RequestEnvelope, ResponseEnvelope,
+    Texts, is_target, records,
 };
 use relay_core::{CloseReason, ErrorCode, is_method, is_node_id, is_service};
 use serde::Serialize;
@@ -26,11 +26,13 @@ fn request(data: &[u8]) {
     assert!(envelope.node.is_empty() || envelope.node.split('@').all(is_node_id));
     assert!(is_service(envelope.service) && is_method(envelope.method));
     let (high, low) = (OPTION_HIGH, OPTION_LOW);
-    let known = OPTION_IDEMPOTENT | OPTION_TRACE | high | low | OPTION_PATH | OPTION_STREAM;
+    let known = OPTION_IDEMPOTENT | OPTION_TRACE | high | low;
+    let known = known | OPTION_PATH | OPTION_STREAM | OPTION_READS;
     assert!(envelope.options & !known == 0 && envelope.options & (high | low) != high | low);
     pairs(envelope.headers, HEADER_BYTES_MAX);
     assert_eq!(envelope.options & OPTION_PATH != 0, !envelope.path.is_empty());
     path(envelope.path);
+    assert_eq!(envelope.options & OPTION_READS != 0, envelope.reads != 0);
     let again = rewritten(&envelope, data, body);
     assert_eq!(RequestEnvelope::decode(&again), Ok((envelope, body)));
 }

@@ -33,7 +33,7 @@ impl Taken {
             input.extend_from_slice(piece);
             loop {
                 let before = input.clone();
-                match Frame::take(&mut input, FRAME_BYTES_MAX) {
+                match Frame::take(&mut input, FRAME_BYTES_MAX, COMPRESSIONS) {
                     Ok(Some(frame)) => taken.frames.push(checked(frame, &before)),
                     Ok(None) => {
                         assert_eq!(input, before, "waiting takes nothing");
@@ -75,4 +75,5 @@ fn checked(mut frame: Frame, input: &[u8]) -> Vec<u8> {
     bytes
 }
 
+const COMPRESSIONS: u8 = 3;
 const FRAME_BYTES_MAX: u32 = 4_096;

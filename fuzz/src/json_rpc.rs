@@ -15,7 +15,8 @@ pub fn json_rpc(data: &[u8]) {
         Some((0, rest)) => (Some("counter"), rest),
         Some(_) | None => (None, data),
     };
-    let front = Front { node: NODE, service, options: CallOptions::default() };
+    let options = CallOptions::default();
+    let front = Front { node: NODE, service, options, is_connected: false };
     let entries = match Parsed::of(&Bytes::copy_from_slice(text), &front) {
         Parsed::Single(entry) => vec![entry],
         Parsed::Batch(entries) => entries,

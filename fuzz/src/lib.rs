@@ -9,6 +9,7 @@
 mod envelope;
 mod frames;
 mod handshake;
+mod inflate;
 mod input;
 #[cfg(feature = "gateway")]
 mod json_rpc;
@@ -18,6 +19,7 @@ mod shards;
 pub use envelope::envelope;
 pub use frames::frame_decode;
 pub use handshake::handshake;
+pub use inflate::inflate;
 #[cfg(feature = "gateway")]
 pub use json_rpc::json_rpc;
 pub use node::node;
@@ -31,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("frame_decode", frame_decode),
     ("handshake", handshake),
     ("envelope", envelope),
+    ("inflate", inflate),
     ("node", node),
     ("shards", shards),
     #[cfg(feature = "gateway")]

@@ -8,6 +8,7 @@ use std::{env, fs, path::Path};
 
 use crate::handshake::honest_messages;
 
+mod inflate;
 mod node;
 mod shards;
 
@@ -17,6 +18,7 @@ fn the_first_inputs_are_kept() {
         ("frame_decode", frames()),
         ("handshake", handshakes()),
         ("envelope", payloads()),
+        ("inflate", inflate::bodies()),
         ("node", node::worlds()),
         ("shards", shards::shards()),
     ] {

@@ -201,6 +201,7 @@ fn request(input: &mut Input<'_>) -> Vec<u8> {
         } else {
             Texts::pack(ways[usize::from(target >> 6)], &mut way)
         },
+        reads: 0,
     })
 }
 

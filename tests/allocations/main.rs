@@ -1,6 +1,9 @@
-//! No allocation for a forwarded frame, whatever its size: counted, not timed.
+//! No allocation for a forwarded frame, whatever its size, and no more than is allowed for a body
+//! that is inflated: counted, not timed.
 #![expect(unsafe_code, reason = "an allocator can be written in no other way")]
 
+use relay_core::Compression;
+use relay_core::compress::{deflate, inflate};
 use relay_sim::{Forwarding, Streaming};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,22 +12,39 @@ use std::sync::atomic::{AtomicU64, Ordering};
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Bytes that are allocated, and the most there were.
+static LIVE: AtomicU64 = AtomicU64::new(0);
+static PEAK: AtomicU64 = AtomicU64::new(0);
+
+fn grow(bytes: usize) {
+    let live = LIVE.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+    PEAK.fetch_max(live, Ordering::Relaxed);
+}
+
+fn shrink(bytes: usize) {
+    LIVE.fetch_sub(bytes as u64, Ordering::Relaxed);
+}
 
 // SAFETY: every method passes its arguments on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        grow(layout.size());
         // SAFETY: as above.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        shrink(layout.size());
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // Both may be there while the content is copied.
+        grow(size);
+        shrink(layout.size());
         // SAFETY: as above.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -53,6 +73,50 @@ fn a_forwarded_call_allocates_nothing() {
         assert_eq!(counted, 0, "bodies of {body_bytes} B");
         stream(body_bytes);
     }
+    f24_inflating_takes_the_limit_and_little_more();
+}
+
+fn f24_inflating_takes_the_limit_and_little_more() {
+    let text: String = (0..20_000).map(|n| format!("{{\"id\":{n},\"at\":{}}},", n * n)).collect();
+    let text = &text.as_bytes()[..LIMIT];
+    let claimed = |length: u32, packed: &[u8]| [&length.to_le_bytes(), packed].concat();
+    let header = [0x28, 0xb5, 0x2f, 0xfd, 0, 5 << 3];
+    // Blocks of 32 KiB that are one byte, then one that claims 1 MiB of literals, and one that
+    // claims as many sequences as there can be.
+    let block = [&((32_u32 << 10) << 3 | 1 << 1).to_le_bytes()[..3], b"x"].concat();
+    let zeros = [&header[..], &block.repeat(1 << 10)].concat();
+    let literals = [&header[..], &[6 << 3 | 5, 0, 0, 0xfd, 0xff, 0xff, b'x', 0, 0]].concat();
+    let sequences = [&header[..], &[8 << 3 | 5, 0, 0, 0, 255, 255, 255, 0, 1, 2, 3]].concat();
+    let run = [&[0x1f, b'x', 1, 0], &vec![255; 2 << 20][..], &[0, 0x50], b"xxxxx"].concat();
+    let mut bodies = vec![
+        (Compression::Lz4, claimed(1 << 30, &run)),
+        (Compression::Lz4, claimed(LIMIT as u32, &run)),
+        (Compression::Zstd, claimed(1 << 30, &zeros)),
+        (Compression::Zstd, claimed(LIMIT as u32, &zeros)),
+        (Compression::Zstd, claimed(32 << 10, &literals)),
+        (Compression::Zstd, claimed(32 << 10, &sequences)),
+    ];
+    for compression in Compression::ALL {
+        if let Some(body) = deflate(text, compression) {
+            bodies.push((compression, claimed(LIMIT as u32 - 1, &body[4..])));
+            bodies.push((compression, body));
+        }
+    }
+    let mut inflated = 0;
+    for (compression, body) in bodies {
+        let before = LIVE.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let plain = inflate(&body, compression, LIMIT as u32, b"");
+        let extra = PEAK.load(Ordering::Relaxed) - before;
+        let length = plain.as_ref().map(Vec::len);
+        println!("{compression:?}, {} B: {length:?}, {extra} B more at most", body.len());
+        assert!(extra <= (LIMIT + (64 << 10)) as u64, "{extra} B for {length:?}");
+        if let Ok(plain) = plain {
+            assert!(plain == text);
+            inflated += 1;
+        }
+    }
+    assert_eq!(inflated, 2, "what was honest");
 }
 
 /// Neither does a chunk of a stream, nor the credit for it.
@@ -78,3 +142,6 @@ fn count(work: impl FnOnce()) -> u64 {
     work();
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
+
+/// The longest body that is inflated here.
+const LIMIT: usize = 256 << 10;

@@ -62,7 +62,7 @@ impl Link {
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
         within("a frame or the end", async {
             loop {
-                let taken = Frame::take(&mut self.input, u32::MAX >> 1);
+                let taken = Frame::take(&mut self.input, u32::MAX >> 1, u8::MAX);
                 if let Some(frame) = taken.expect("the Main sends legal frames") {
                     frame.verify().expect("the Main sends right checksums");
                     return Some(frame);

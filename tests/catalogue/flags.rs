@@ -9,7 +9,6 @@ use relay_tokio::{ErrorCode, Role};
 rows! {
     f10_flags_that_were_not_negotiated,
     f11_kinds_without_meaning,
-    f23_compression_without_the_capability,
 }
 
 const fn flags(version: u16, compression: u16, checksum: u16, kind: u16, ttl: u16) -> u16 {
@@ -65,30 +64,5 @@ async fn f11_kinds_without_meaning(kind: Kind) {
     let mut link = world.open(Role::Caller).await;
     link.send(&extension.repeat(300)).await;
     world.must_close(link, ErrorCode::RateLimited, "more than 100 in a second").await;
-    world.still_serves().await;
-}
-
-async fn f23_compression_without_the_capability(kind: Kind) {
-    let mut world = World::start(kind).await;
-    let request = crate::messages::Request::to("echo", "echo", b"[]").encode();
-    for compression in 1..8 {
-        for role in [Role::Home, Role::Caller] {
-            let mut link = world.open(role).await;
-            link.send(&frame_with_flags(flags(1, compression, 1, 4, 9), 1 << 32, &request)).await;
-            let what = format!("compression {compression} from a {role:?}");
-            world.must_close(link, ErrorCode::BadFlags, &what).await;
-        }
-        let mut link = world.connect().await;
-        link.send(&frame_with_flags(flags(1, compression, 1, 0, 0), 0, b"x")).await;
-        world.must_close(link, ErrorCode::BadFlags, "before the handshake").await;
-    }
-    // Being able to read them is no leave to send them.
-    let mut link = world.connect().await;
-    let (signing, mut hello) = world.stranger(Role::Home);
-    hello.compressions = 3;
-    link.shake(&hello, &signing).await.expect("accepted");
-    link.send(&frame_with_flags(flags(1, 1, 1, 4, 9), 1 << 32, &request)).await;
-    world.must_close(link, ErrorCode::BadFlags, "after naming the capability").await;
-    assert_eq!(world.ran(), 0, "a handler ran");
     world.still_serves().await;
 }

@@ -122,7 +122,8 @@ impl Machine {
         for output in self.out.drain() {
             if let Output::Transmit { frame, .. } = output {
                 let mut bytes = BytesMut::from(&frame[..]);
-                let frame = Frame::take(&mut bytes, u32::MAX >> 1).expect("legal").expect("whole");
+                let frame =
+                    Frame::take(&mut bytes, u32::MAX >> 1, u8::MAX).expect("legal").expect("whole");
                 self.heard = frame.payload().to_vec();
             }
         }

@@ -151,6 +151,8 @@ pub(crate) struct Request {
     pub(crate) headers: Vec<u8>,
     /// Packed names; with a path the option says so.
     pub(crate) path: Vec<u8>,
+    /// Compressions of the answer; with any the option says so.
+    pub(crate) reads: u8,
     pub(crate) body: Vec<u8>,
 }
 
@@ -165,6 +167,7 @@ impl Request {
             ttl: 10,
             headers: Vec::new(),
             path: Vec::new(),
+            reads: 0,
             body: body.to_vec(),
         }
     }
@@ -173,9 +176,11 @@ impl Request {
         let envelope = Writer::default().text(&self.node).text(&self.service).text(&self.method);
         let has_path = !self.path.is_empty();
         let options = self.options | if has_path { OPTION_PATH } else { 0 };
+        let options = options | if self.reads > 0 { OPTION_READS } else { 0 };
         let numbers = envelope.varint(self.deadline_ms).raw(&[options, self.ttl, 0]);
         let lists = numbers.text(&self.headers);
-        if has_path { lists.text(&self.path) } else { lists }.raw(&self.body).0
+        let lists = if has_path { lists.text(&self.path) } else { lists };
+        if self.reads > 0 { lists.raw(&[self.reads]) } else { lists }.raw(&self.body).0
     }
 }
 
@@ -274,3 +279,4 @@ pub(crate) const CHALLENGE: u8 = 1;
 pub(crate) const PROOF: u8 = 2;
 pub(crate) const RESPONSE: u8 = 3;
 const OPTION_PATH: u8 = 1 << 4;
+const OPTION_READS: u8 = 1 << 6;

@@ -48,13 +48,18 @@ impl World {
 
     /// A world whose Main has other limits.
     pub(crate) async fn start_with(kind: Kind, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::start_as(kind, |config| change(&mut config.limits)).await
+    }
+
+    /// A world whose Main is configured differently.
+    pub(crate) async fn start_as(kind: Kind, change: impl FnOnce(&mut NodeConfig)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let mut config = NodeConfig::new(Role::Main);
         config.node_id = Some("main".into());
         // A registration that was answered can be called.
         config.limits.publish_interval = Duration::ZERO;
-        change(&mut config.limits);
+        change(&mut config);
         let main = Node::start(config).expect("starts");
         tokio::spawn(accept(listener, kind, main.clone()));
         let (ran, gate) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
@@ -85,15 +90,26 @@ impl World {
 
     /// An authenticated link.
     pub(crate) async fn open(&self, role: Role) -> Link {
+        self.open_taking(role, 0).await
+    }
+
+    /// An authenticated link to a peer that takes these compressions.
+    pub(crate) async fn open_taking(&self, role: Role, compressions: u8) -> Link {
         let mut link = self.connect().await;
-        let (signing, hello) = self.stranger(role);
+        let (signing, mut hello) = self.stranger(role);
+        hello.compressions = compressions;
         link.shake(&hello, &signing).await.expect("accepted");
         link
     }
 
     /// An authenticated Home that has registered `service`.
     pub(crate) async fn open_home(&self, service: &str) -> Link {
-        let mut link = self.open(Role::Home).await;
+        self.open_home_taking(service, 0).await
+    }
+
+    /// The same, and it takes these compressions.
+    pub(crate) async fn open_home_taking(&self, service: &str, compressions: u8) -> Link {
+        let mut link = self.open_taking(Role::Home, compressions).await;
         link.send_frame(FrameKind::Control, 0, &register(service.as_bytes(), b"")).await;
         link.expect(FrameKind::Control).await;
         link

@@ -103,7 +103,7 @@ fn jobs() -> usize {
 const FRESH_SEEDS: u64 = 600;
 
 /// Situations that some of the seeds must have been in.
-const SOMETIMES: [&str; 22] = [
+const SOMETIMES: [&str; 25] = [
     "a bit was changed",
     "a call had to succeed",
     "a cancel stopped a handler",
@@ -126,4 +126,7 @@ const SOMETIMES: [&str; 22] = [
     "a stranger was answered",
     "a chunk of a stream came",
     "a handler waited for its caller",
+    "a drain was judged",
+    "a call outlived the leaving of its Main",
+    "the shares of callers were judged",
 ];

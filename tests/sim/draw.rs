@@ -216,7 +216,7 @@ fn callers_and_greed(plan: &Plan) -> f64 {
 }
 
 /// A share as parts of a million.
-fn parts(share: f64) -> u32 {
+pub(crate) fn parts(share: f64) -> u32 {
     (share * 1e6) as u32
 }
 

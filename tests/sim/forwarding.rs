@@ -96,6 +96,7 @@ impl Forwarding {
             content: 0,
             headers: Texts::default(),
             path: Texts::default(),
+            reads: 0,
         })?;
         let request = frame(Kind::Request, &envelope, &body);
         let envelope = ResponseEnvelope { status: Status::Result, content: 0 };

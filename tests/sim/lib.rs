@@ -13,6 +13,7 @@ mod dice;
 mod draw;
 mod forwarding;
 mod fuzzed;
+pub mod golden;
 mod histogram;
 mod hunt;
 mod machine;

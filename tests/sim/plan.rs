@@ -115,6 +115,8 @@ pub struct Traffic {
     pub traced: f64,
     /// Share of calls whose handler sends a stream before its answer.
     pub streamed: f64,
+    /// Share of hosts that compress what they send. Where there are any, others do not take that.
+    pub compressed: f64,
 }
 
 /// What goes wrong: how often a minute it befalls each Home and caller. A Main is hit a tenth as
@@ -255,6 +257,7 @@ impl Default for Traffic {
             idempotent: 0.0,
             traced: 0.0,
             streamed: 0.0,
+            compressed: 0.0,
         }
     }
 }
@@ -384,6 +387,7 @@ impl Plan {
             ("traffic.idempotent", traffic.idempotent, 1.0),
             ("traffic.traced", traffic.traced, 1.0),
             ("traffic.streamed", traffic.streamed, 1.0),
+            ("traffic.compressed", traffic.compressed, 1.0),
             ("faults.share", faults.share, 0.9),
         ] {
             number(name, value, high)?;

@@ -36,6 +36,7 @@ impl Plan {
         let mut traffic = draw_traffic(dice);
         // From dice of its own: everything else is as it was before there were streams.
         traffic.streamed = Dice::new(seed, &[STREAMED]).pick(&[0.0, 0.2, 0.5]);
+        traffic.compressed = Dice::new(seed, &[COMPRESSED]).pick(&[0.0, 0.0, 0.5, 1.0]);
         if network.far > 0.0 || network.delay_mean >= Span::millis(30) {
             // Over a long way little fits into a small window, and what is asked for must fit: a
             // way that is full for good proves nothing about those who use it.
@@ -75,7 +76,7 @@ impl Plan {
         };
         if dice.happens(SELDOM) {
             self.topology.fallbacks = dice.pick(&[0, 1, 3]);
-            self.faults = Faults { leave: dice.pick(&[1.0, 4.0, 8.0]), ..calm };
+            self.faults = Faults { leave: dice.pick(&[1.0, 2.0, 4.0]), ..calm };
         } else if dice.happens(SELDOM / 2) {
             // Too many calls for what there is, and most of them from one caller.
             self.duration = Span::seconds(15);
@@ -128,6 +129,7 @@ fn draw_traffic(dice: &mut Dice) -> Traffic {
         idempotent: dice.pick(&[0.0, 0.3]),
         traced: dice.pick(&[0.0, 0.2]),
         streamed: 0.0,
+        compressed: 0.0,
     }
 }
 
@@ -190,6 +192,7 @@ fn draw_faults(dice: &mut Dice) -> Faults {
 const SWARM: u64 = 3;
 const STREAMED: u64 = 12;
 const SPECIAL: u64 = 15;
+const COMPRESSED: u64 = 17;
 /// How often a bound is tiny, in parts of a million.
 const TINY: u32 = 120_000;
 const COMMON: u32 = 350_000;

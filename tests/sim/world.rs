@@ -4,6 +4,7 @@
 use crate::checker::Checker;
 use crate::dice::Dice;
 use crate::draw::Draw;
+use crate::golden::Recorder;
 use crate::network::Wire;
 use crate::plan::{Federation, Plan};
 use crate::queue::{Event, Queue};
@@ -25,6 +26,7 @@ mod leaving;
 mod life;
 mod mains;
 mod outcomes;
+mod record;
 mod registries;
 mod steps;
 mod streams;
@@ -56,6 +58,8 @@ pub struct World {
     source: Source,
     next_step: Option<Timed>,
     recorded: Option<Vec<Timed>>,
+    /// Follows one host, for a golden trace.
+    recorder: Option<Box<Recorder>>,
     phase: Phase,
     /// Calls that must succeed, the next one last, and since when it is tried.
     probes: Vec<crate::step::CallStep>,
@@ -168,6 +172,7 @@ impl World {
             source,
             next_step: None,
             recorded: None,
+            recorder: None,
             phase: Phase::Storm,
             probes: Vec::new(),
             probing_since: None,
@@ -244,7 +249,9 @@ impl World {
             Event::Boot { host, life } => self.boot(usize::from(host), life),
             Event::Refused { host, life, dial } => self.refused(usize::from(host), life, dial),
             Event::Wake { host } => self.wake_host(usize::from(host)),
-            Event::Closed { host, life, link } => self.closed(usize::from(host), life, link),
+            Event::Closed { host, life, link } => {
+                self.closed(usize::from(host), life, link, true);
+            }
             Event::Ghost { at } => self.haunt(at as usize),
             Event::Step => self.take_step(),
             Event::Audit { host } => self.audit_later(usize::from(host)),

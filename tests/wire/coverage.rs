@@ -1,6 +1,7 @@
 //! Every kind and every message has a vector, and the decoders read each one as it was meant.
 
 use bytes::BytesMut;
+use relay_core::compress::{InflateError, inflate};
 use relay_core::frame::{Frame, Kind};
 use relay_core::handshake::{Acceptor, Dialler};
 use relay_core::message::{
@@ -73,6 +74,24 @@ fn the_decoders_read_requests_responses_and_errors() {
         assert_eq!(hops.iter().collect::<Vec<Hop<'_>>>(), expected, "{name}");
     }
     assert_eq!(executed, 7, "every outcome has a vector");
+}
+
+#[test]
+fn compressed_bodies_inflate_to_what_they_were() {
+    let vectors = Vectors::load();
+    for (name, kind, ttl, payload, compression, plain) in ours::compressed() {
+        let taken = take(vectors.get(name));
+        assert_eq!((taken.kind(), taken.ttl(), taken.verify()), (kind, ttl, Ok(())), "{name}");
+        assert_eq!((taken.compression(), taken.payload()), (Some(compression), &payload[..]));
+        let body = match kind {
+            Kind::Request => RequestEnvelope::decode(&payload).expect("a request").1,
+            _ => ResponseEnvelope::decode(&payload).expect("a response").2,
+        };
+        assert_eq!(inflate(body, compression, 1 << 20, b""), Ok(plain.clone()), "{name}");
+        let short = plain.len() as u32 - 1;
+        let refused = inflate(body, compression, short, b"");
+        assert_eq!(refused, Err(InflateError::TooLarge { limit: short }), "{name}");
+    }
 }
 
 #[test]
@@ -252,7 +271,7 @@ const fn vector_of(kind: Kind) -> &'static str {
 
 fn take(bytes: &[u8]) -> Frame {
     let mut input = BytesMut::from(bytes);
-    let taken = Frame::take(&mut input, 1 << 20).expect("legal").expect("whole");
+    let taken = Frame::take(&mut input, 1 << 20, u8::MAX).expect("legal").expect("whole");
     assert!(input.is_empty(), "a vector is one frame");
     taken
 }

@@ -131,10 +131,11 @@ fn read_request(payload: &[u8]) -> Read {
     let service = rest.text().filter(|service| is_name(service))?;
     let method = rest.text().filter(|method| is_name(method))?;
     let deadline = rest.varint(32)?;
-    let options = rest.byte().filter(|options| *options < 64 && options & 12 != 12)?;
+    let options = rest.byte().filter(|options| *options < 128 && options & 12 != 12)?;
     let (ttl, content, headers) = (rest.byte()?, rest.byte()?, rest.pairs(8_192)?);
     let path = if options & 16 != 0 { rest.path()? } else { Vec::new() };
-    let numbers = format!("{deadline} {options} {ttl} {content}");
+    let reads = if options & 64 != 0 { rest.byte().filter(|reads| *reads > 0)? } else { 0 };
+    let numbers = format!("{deadline} {options} {ttl} {content} {reads}");
     let lists = format!("{headers:?} {path:?}");
     Some(vec![format!("{node} {service} {method}"), numbers, lists, format!("{:?}", rest.0)])
 }
@@ -223,8 +224,10 @@ fn read_control(payload: &[u8]) -> Read {
 /// The same in the words of the core.
 fn core_request(payload: &[u8]) -> Read {
     let (read, body) = RequestEnvelope::decode(payload).ok()?;
-    let RequestEnvelope { node, service, method, deadline_ms, options, ttl, content, .. } = read;
-    let numbers = format!("{deadline_ms} {options} {ttl} {content}");
+    let RequestEnvelope {
+        node, service, method, deadline_ms, options, ttl, content, reads, ..
+    } = read;
+    let numbers = format!("{deadline_ms} {options} {ttl} {content} {reads}");
     let lists = format!("{:?} {:?}", list(read.headers), list(read.path));
     Some(vec![format!("{node} {service} {method}"), numbers, lists, format!("{body:?}")])
 }

@@ -208,9 +208,10 @@ fn a_main_sends_the_request_of_the_vectors() {
         node.call(call, now, out).expect("accepted");
     });
     assert_eq!(sent, [vectors.get("request/short")]);
-    let mut answer = Frame::take(&mut BytesMut::from(vectors.get("response/result")), 1 << 20)
-        .expect("legal")
-        .expect("whole");
+    let mut answer =
+        Frame::take(&mut BytesMut::from(vectors.get("response/result")), 1 << 20, u8::MAX)
+            .expect("legal")
+            .expect("whole");
     answer.set_id(1 << 32);
     wire.receive(&answer.freeze());
     let [Delivery::Answer { answer: relay_core::Answer::Result(body), .. }] = &wire.delivered[..]

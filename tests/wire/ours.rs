@@ -5,10 +5,10 @@ use relay_core::frame::{FrameWriter, Kind};
 use relay_core::handshake::{Acceptor, Dialler, Grant};
 use relay_core::message::{
     ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, Hop, OPTION_HIGH, OPTION_IDEMPOTENT,
-    OPTION_LOW, OPTION_PATH, OPTION_STREAM, OPTION_TRACE, Record, RequestEnvelope,
+    OPTION_LOW, OPTION_PATH, OPTION_READS, OPTION_STREAM, OPTION_TRACE, Record, RequestEnvelope,
     ResponseEnvelope, Status, Texts, Towards,
 };
-use relay_core::{Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
+use relay_core::{Compression, Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
 use serde::Serialize;
 
 /// Every vector with the bytes that the encoders give.
@@ -41,8 +41,48 @@ pub(crate) fn written() -> Vec<(&'static str, Vec<u8>)> {
     for (name, kind, id, ttl, payload) in OPAQUE {
         add(name, *kind, *id, *ttl, payload.to_vec());
     }
+    for (name, kind, ttl, payload, compression, _) in compressed() {
+        let mut writer = FrameWriter::default();
+        let write = |_: &mut BytesMut| {};
+        let frame = writer.write_packed(kind, LABEL, ttl, write, &payload, Some(compression));
+        all.push((name, frame.freeze().to_vec()));
+    }
     all
 }
+
+/// Name, kind, TTL, payload as it travels, how its body is compressed, and the plain body.
+pub(crate) type Compressed = (&'static str, Kind, u8, Vec<u8>, Compression, Vec<u8>);
+
+pub(crate) fn compressed() -> [Compressed; 2] {
+    let packed = Packed::new();
+    let short = requests(&packed)[0].3;
+    let request = RequestEnvelope { options: OPTION_READS, reads: 3, ..short };
+    let response = ResponseEnvelope { status: Status::Result, content: 0 };
+    let ones = format!("[{}1]", "1,".repeat(30));
+    let post = |n: u32| format!(r#"{{"id":{n},"title":"Post number {}","author":"alice"}}"#, n * n);
+    let posts = format!("[{}]", (1..13).map(post).collect::<Vec<_>>().join(","));
+    let (request, response) = (envelope(&request, LZ4_BODY), envelope(&response, ZSTD_BODY));
+    let (lz4, zstd) = (Compression::Lz4, Compression::Zstd);
+    [
+        ("request/compressed", Kind::Request, 10, request, lz4, ones.into_bytes()),
+        ("response/compressed", Kind::Response, 0, response, zstd, posts.into_bytes()),
+    ]
+}
+
+const LZ4_BODY: &[u8] = &[
+    0x3f, 0x00, 0x00, 0x00, 0x3f, 0x5b, 0x31, 0x2c, 0x02, 0x00, 0x24, 0x50, 0x2c, 0x31, 0x2c, 0x31,
+    0x5d,
+];
+const ZSTD_BODY: &[u8] = &[
+    0x68, 0x02, 0x00, 0x00, 0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x68, 0x01, 0x95, 0x03, 0x00, 0x92, 0x85,
+    0x13, 0x18, 0x80, 0xab, 0x0e, 0x5a, 0xd8, 0x19, 0x52, 0xea, 0xe0, 0x71, 0x20, 0x19, 0x21, 0x61,
+    0xcb, 0x68, 0x94, 0xc6, 0xbe, 0x40, 0x4e, 0xc8, 0xaa, 0x04, 0xc3, 0xee, 0xd9, 0xcf, 0xfe, 0xaf,
+    0xf5, 0xf5, 0xc3, 0xb8, 0x0f, 0xc6, 0x05, 0x5e, 0x7b, 0x8e, 0xb9, 0xf7, 0x8d, 0x6d, 0x99, 0x8a,
+    0x3c, 0x0d, 0x9a, 0x10, 0x96, 0x6e, 0x18, 0xa4, 0x3e, 0x84, 0x95, 0x9f, 0x9a, 0x59, 0x28, 0xcf,
+    0x92, 0xaa, 0xc3, 0x04, 0x96, 0x9e, 0x49, 0xa5, 0xd5, 0xea, 0xd2, 0x07, 0x35, 0x24, 0x04, 0x17,
+    0xa8, 0x10, 0x78, 0xae, 0xfd, 0x7f, 0x03, 0xb0, 0x33, 0x07, 0x10, 0x14, 0xe1, 0x57, 0x84, 0x64,
+    0xf8, 0x85, 0x08, 0xe0, 0xb8, 0xa8, 0x04, 0x09, 0x25, 0x36, 0x04, 0x46, 0xd5, 0x54, 0x40, 0x52,
+];
 
 pub(crate) fn frame(kind: Kind, id: u64, ttl: u8, payload: &[u8]) -> Vec<u8> {
     FrameWriter::default().write(kind, id, ttl, |_: &mut BytesMut| {}, payload).freeze().to_vec()
@@ -197,6 +237,7 @@ pub(crate) fn requests(packed: &Packed) -> Vec<Request<'_>> {
         content: 0,
         headers: Texts::default(),
         path: Texts::default(),
+        reads: 0,
     };
     let full = RequestEnvelope {
         node: "alice",
@@ -278,6 +319,7 @@ pub(crate) fn envelope<T: Serialize>(envelope: &T, body: &[u8]) -> Vec<u8> {
 
 fn config(role: Role) -> Config {
     let mut config = Config::new(role);
+    config.compressions = 0;
     config.limits.calls_per_link_max = 1_024;
     config.limits.frame_bytes_max = 16 << 20;
     config

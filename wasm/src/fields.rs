@@ -1,6 +1,8 @@
 //! Fields of JavaScript objects, read and written.
 
 use js_sys::{Array, Object, Reflect};
+use std::future::Future;
+use std::pin::Pin;
 use wasm_bindgen::prelude::*;
 
 /// Options as JavaScript passes them: an object of which every field may be missing.
@@ -29,6 +31,15 @@ impl Fields<'_> {
         let list = value.dyn_ref::<Array>().map(Array::iter);
         list.into_iter().flatten().filter_map(|item| item.as_string()).collect()
     }
+}
+
+/// A promise of what comes of `future`. Boxed, because each other kind of future would bring a copy
+/// of the machinery along.
+pub(crate) fn promise(
+    future: impl Future<Output = Result<JsValue, JsValue>> + 'static,
+) -> js_sys::Promise {
+    let boxed: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> = Box::pin(future);
+    wasm_bindgen_futures::future_to_promise(boxed)
 }
 
 /// An object of these fields.

@@ -1,7 +1,7 @@
 //! The node that the classes of the npm package stand on.
 
 use crate::Node;
-use crate::fields::{Fields, object};
+use crate::fields::{Fields, object, promise};
 use crate::outgoing::Outgoing;
 use crate::runtime::Browser;
 use crate::service::JsService;
@@ -65,7 +65,7 @@ impl RelayNode {
     /// Ready when a Main has accepted the link.
     pub fn connected(&self) -> Promise {
         let node = self.node.clone();
-        wasm_bindgen_futures::future_to_promise(async move {
+        promise(async move {
             node.connected().await;
             Ok(JsValue::UNDEFINED)
         })
@@ -144,7 +144,7 @@ impl RelayNode {
     /// Says goodbye, after calls in flight had up to `grace` milliseconds to end.
     pub fn close(&self, grace: f64) -> Promise {
         let node = self.node.clone();
-        wasm_bindgen_futures::future_to_promise(async move {
+        promise(async move {
             node.close(Duration::try_from_secs_f64(grace / 1_000.0).unwrap_or_default()).await;
             node.runtime().end();
             Ok(JsValue::UNDEFINED)

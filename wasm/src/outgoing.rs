@@ -1,6 +1,6 @@
 //! Calls that JavaScript makes.
 
-use crate::fields::object;
+use crate::fields::{object, promise};
 use crate::node::failure;
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, Abortable};
@@ -41,7 +41,7 @@ impl Outgoing {
     /// `trace` where one was asked for. Nothing when the call was cancelled. To be asked for once.
     pub fn answer(&self) -> js_sys::Promise {
         let ending = self.ending.take();
-        wasm_bindgen_futures::future_to_promise(async move {
+        promise(async move {
             let Some(ending) = ending else { return Ok(JsValue::UNDEFINED) };
             let Ok((answer, trace)) = ending.await else { return Ok(JsValue::UNDEFINED) };
             let (kind, value) = match answer {
@@ -82,7 +82,7 @@ impl Chunks {
     /// The next chunk from the other end; nothing after the last one.
     pub fn next(&self) -> js_sys::Promise {
         let stream = self.0.clone();
-        wasm_bindgen_futures::future_to_promise(async move {
+        promise(async move {
             Ok(stream.next().await.map_or(JsValue::UNDEFINED, |chunk| text(&chunk)))
         })
     }
@@ -91,7 +91,7 @@ impl Chunks {
     /// when nobody takes it any more.
     pub fn send(&self, chunk: Option<String>) -> js_sys::Promise {
         let stream = self.0.clone();
-        wasm_bindgen_futures::future_to_promise(async move {
+        promise(async move {
             let sent = match chunk {
                 Some(chunk) => stream.send(chunk).await,
                 None => stream.send_last(Bytes::new()).await,

@@ -3,8 +3,10 @@
 
 mod bench;
 mod fuzz;
+mod golden;
 mod invocation;
 mod mutants;
+mod page;
 mod steps;
 mod test;
 mod tools;
@@ -37,7 +39,7 @@ enum Task {
     /// Plants bugs in the core, one after the other, and lets the simulator find each
     #[command(after_help = mutants::EXAMPLES)]
     Mutants(mutants::Arguments),
-    /// Runs seeds in debug, in release and on wasm32, which must give the same worlds
+    /// Runs seeds in every build, and replays the life of nodes in every shell, to be the same
     #[command(after_help = traces::EXAMPLES)]
     Traces(traces::Arguments),
     /// Builds the npm package relay-wasm, says how large it is, and tests it in Node and Chromium

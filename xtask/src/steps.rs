@@ -45,7 +45,16 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "test",
         about: "unit tests, scenarios, properties, end-to-end tests, tidy",
-        needs: &[Tool::Nextest, Tool::Python, Tool::Chromium],
+        needs: &[
+            Tool::Nextest,
+            Tool::Python,
+            Tool::Chromium,
+            Tool::Node,
+            Tool::Pip,
+            Tool::Npm,
+            Tool::PythonPackages,
+            Tool::NodePackages,
+        ],
         commands: &[Invocation::new("cargo nextest run --workspace --locked")],
     },
     Step {
@@ -87,8 +96,8 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "traces",
-        about: "200 seeds, each the same world two times in debug, in release and on wasm32",
-        needs: &[Tool::WasiTarget, Tool::Node],
+        about: "200 seeds, the same worlds in every build; 100 golden traces, equal in every shell",
+        needs: &[Tool::WasiTarget, Tool::WasmTarget, Tool::Node, Tool::Chromium],
         commands: &[Invocation::new("cargo xtask traces --seeds 200")],
     },
     Step {

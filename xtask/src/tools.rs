@@ -19,10 +19,14 @@ pub(crate) enum Tool {
     WasiTarget,
     /// Runs those programs.
     Node,
-    /// Comes with Node, but not everywhere.
-    Npm,
     Python,
-    /// Looks at the page of `relay sim`.
+    Pip,
+    Npm,
+    /// What the clients of examples/clients in Python need.
+    PythonPackages,
+    /// What those in JavaScript need, and what mounts the React hook.
+    NodePackages,
+    /// Looks at the page of `relay sim`, and is a client of /ws.
     Chromium,
     /// Takes minutes to build, so it is used when it is here and never installed.
     Deny,
@@ -48,9 +52,17 @@ impl Tool {
             Self::WasmTarget => "rustup target add wasm32-unknown-unknown",
             Self::WasiTarget => "rustup target add wasm32-wasip1",
             Self::Node => "apt-get install --yes --no-install-recommends nodejs",
-            Self::Npm => "apt-get install --yes --no-install-recommends npm",
             Self::Nextest => "cargo install cargo-nextest --locked",
             Self::Python => "apt-get install --yes --no-install-recommends python3",
+            Self::Pip => "apt-get install --yes --no-install-recommends python3-pip",
+            Self::Npm => "apt-get install --yes --no-install-recommends npm",
+            Self::PythonPackages => {
+                "python3 -m pip install --quiet --target target/clients/python websockets"
+            }
+            Self::NodePackages => {
+                "npm install --no-audit --no-fund --prefix target/clients ws@8 react@18 \
+                 react-test-renderer@18"
+            }
             Self::Chromium => "apt-get install --yes --no-install-recommends chromium",
             Self::Deny => return Ok(Found::Skip("`cargo install cargo-deny --locked` adds it")),
         };
@@ -71,11 +83,22 @@ impl Tool {
             Self::Python => answers("python3", &["--version"]),
             Self::Chromium => CHROMIUMS.iter().any(|name| answers(name, &["--version"])),
             Self::Node => answers("node", &["--version"]),
+            Self::Pip => answers("python3", &["-m", "pip", "--version"]),
             Self::Npm => answers("npm", &["--version"]),
+            Self::PythonPackages => root().join("target/clients/python/websockets").is_dir(),
+            Self::NodePackages => ["ws", "react", "react-test-renderer"]
+                .iter()
+                .all(|name| root().join("target/clients/node_modules").join(name).is_dir()),
             Self::WasmTarget => has_standard_library("wasm32-unknown-unknown"),
             Self::WasiTarget => has_standard_library("wasm32-wasip1"),
         }
     }
+}
+
+/// The name of the Chromium on PATH.
+pub(crate) fn chromium() -> Result<&'static str, String> {
+    let found = CHROMIUMS.into_iter().find(|name| answers(name, &["--version"]));
+    found.ok_or_else(|| format!("none of {CHROMIUMS:?} is on PATH"))
 }
 
 /// The path of cargo-fuzz: the one on PATH, or one built into target/tools. It is not put on PATH,

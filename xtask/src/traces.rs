@@ -1,13 +1,13 @@
 //! `cargo xtask traces`: proves that a seed is the same world in every build. The example `traces`
 //! of relay-sim runs each seed two times in debug, in release and on wasm32, and every build has to
-//! print the same lines.
+//! print the same lines. Then the golden traces are replayed in every shell (golden.rs).
 
 use std::{
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
-use crate::{invocation::root, tools::Tool};
+use crate::{golden, invocation::root, tools::Tool};
 
 /// What `traces` takes.
 #[derive(clap::Args)]
@@ -19,16 +19,31 @@ pub(crate) struct Arguments {
     /// The seed to begin with
     #[arg(long, default_value_t = 1, value_name = "N")]
     first: u32,
+    /// Only the golden traces, which take no seeds
+    #[arg(long)]
+    golden_only: bool,
 }
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   cargo xtask traces                         seeds 1 to 200 in every build
   cargo xtask traces --seeds 5000            more of them
-  cargo xtask traces --first 52 --seeds 1    the one that differed";
+  cargo xtask traces --first 52 --seeds 1    the one that differed
+  cargo xtask traces --golden-only           the life of 100 nodes in every shell
+  UPDATE_GOLDEN=1 cargo xtask traces         a change of behaviour is meant";
 
-/// Runs the seeds in each build and compares.
+/// Runs the seeds in each build, replays the golden traces, and compares.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    let mut problems = if arguments.golden_only { Vec::new() } else { compare_builds(arguments)? };
+    problems.extend(golden::run());
+    for problem in &problems {
+        println!("\n*** {problem}");
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the seeds in each build. Returns what keeps the builds from being equal.
+fn compare_builds(arguments: &Arguments) -> Result<Vec<String>, String> {
     for tool in [Tool::WasiTarget, Tool::Node] {
         tool.ensure()?;
     }
@@ -40,11 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         })
         .collect();
     print!("{}", table(&rows));
-    let problems = problems(&rows);
-    for problem in &problems {
-        println!("\n*** {problem}");
-    }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(problems(&rows))
 }
 
 /// One way to build the simulator.
@@ -113,7 +124,7 @@ struct Row {
 }
 
 /// Nothing compared with nothing is equal too: there has to be a line for each seed.
-fn check_seeds(lines: &[String], Arguments { first, seeds }: &Arguments) -> Result<(), String> {
+fn check_seeds(lines: &[String], Arguments { first, seeds, .. }: &Arguments) -> Result<(), String> {
     if lines.len() != *seeds as usize {
         return Err(format!("{} lines for {seeds} seeds", lines.len()));
     }
@@ -173,7 +184,7 @@ fn table(rows: &[Row]) -> String {
 }
 
 /// FNV-1a: short, and the same whatever the compiler.
-fn digest(lines: &[String]) -> u64 {
+pub(crate) fn digest(lines: &[String]) -> u64 {
     let bytes = lines.iter().flat_map(|line| line.bytes().chain([b'\n']));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -236,7 +247,9 @@ mod tests {
 
     #[test]
     fn there_is_a_line_for_each_seed() {
-        let check = |text, first, seeds| check_seeds(&lines(text), &Arguments { first, seeds });
+        let check = |text, first, seeds| {
+            check_seeds(&lines(text), &Arguments { first, seeds, golden_only: false })
+        };
         assert_eq!(check("7 aa 5 6\n8 bb 7 8\n", 7, 2), Ok(()));
         for (text, first, seeds) in [
             ("", 1, 200),

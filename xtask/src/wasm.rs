@@ -96,11 +96,29 @@ fn copy_all(from: &Path, to: &Path) -> Result<(), String> {
         let copy = to.join(path.file_name().unwrap_or_default());
         if path.is_dir() {
             copy_all(&path, &copy)?;
+        } else if path.extension().is_some_and(|ending| ending == "js") {
+            let text = fs::read_to_string(&path).map_err(|error| trouble("read", &path, &error))?;
+            fs::write(&copy, without_comments(&text))
+                .map_err(|error| trouble("write", &copy, &error))?;
         } else {
             fs::copy(&path, &copy).map_err(|error| trouble("copy", &path, &error))?;
         }
     }
     Ok(())
+}
+
+/// A script without the lines that are comments: half of its size, and of no use to a page. What
+/// users may read is in the types.
+fn without_comments(script: &str) -> String {
+    let mut is_comment = false;
+    let kept = script.lines().filter(|line| {
+        let line = line.trim_start();
+        is_comment |= line.starts_with("/**");
+        let is_kept = !is_comment && !line.starts_with("//") && !line.is_empty();
+        is_comment &= !line.ends_with("*/");
+        is_kept
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 struct Size {
@@ -243,6 +261,12 @@ mod tests {
         let text = table(&[size("a.wasm", 100, 40), size("b.js", 20, 5)]);
         assert!(text.contains("a.wasm                       100        40\n"), "{text}");
         assert!(text.contains("all                          120        45   of 256000\n"), "{text}");
+    }
+
+    #[test]
+    fn comments_are_left_out_and_nothing_else() {
+        let script = "// a\nlet x = 1; // b\n\n  /** c */\n  /**\n   * d\n   */\n  y('//');\n";
+        assert_eq!(without_comments(script), "let x = 1; // b\n  y('//');\n");
     }
 
     /// The two speak a format that changes from version to version.

@@ -1,12 +1,13 @@
 //! From what this node knows to what its shards look up.
 
 use super::{Control, Linked, ZONE};
+use crate::compress::Compression;
 use crate::config::Role;
 use crate::federation::label;
 use crate::mail::{MailBody, MailTo};
 use crate::name::NodeId;
 use crate::outbox::{LinkId, Outbox};
-use crate::route::{Instance, RouteTable, TableBuilder};
+use crate::route::{Instance, RouteTable, TableBuilder, Upstream};
 use crate::time::Instant;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -59,6 +60,7 @@ impl Control {
                     slot: registration.slot,
                     tier: tier(0, &registration.labels, false),
                     path: None,
+                    compressions: self.compressions(registration.link),
                 }));
             }
             if let Some((_, places)) = learned.next_if(|(learned, _)| **learned == name) {
@@ -68,13 +70,21 @@ impl Control {
                     slot: learned.slot,
                     tier: tier(learned.path.len(), &learned.labels, self.is_leaving(link)),
                     path: Some(Arc::clone(&learned.path)),
+                    compressions: self.compressions(link),
                 }));
             }
             if !instances.is_empty() {
                 builder.service(name, rules, instances.drain(..));
             }
         }
-        builder.build(self.upstream(), self.peers())
+        let upstream = |link| Upstream { link, compressions: self.compressions(link) };
+        builder.build(self.upstream().map(upstream), self.peers())
+    }
+
+    /// What requests over this link may be compressed with; those that end here must be read here.
+    fn compressions(&self, link: LinkId) -> u8 {
+        let own = Compression::BUILT & self.config.compressions;
+        self.links.get(&link).map_or(own, |linked| linked.peer.capabilities.compressions)
     }
 
     fn is_leaving(&self, link: LinkId) -> bool {

@@ -10,7 +10,7 @@ fn frame(kind: Kind, id: u64, ttl: u8, body: &[u8]) -> Vec<u8> {
 }
 
 fn take(bytes: &[u8]) -> Result<Option<Frame>, FrameError> {
-    Frame::take(&mut BytesMut::from(bytes), LIMIT)
+    Frame::take(&mut BytesMut::from(bytes), LIMIT, 0)
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn what_is_written_is_taken() {
         let ttl = if kind.has_ttl() { 9 } else { 0 };
         let bytes = frame(kind, 0x0102_0304_0506_0708, ttl, b"body");
         let mut input = BytesMut::from(&bytes[..]);
-        let taken = Frame::take(&mut input, LIMIT).expect("legal").expect("whole");
+        let taken = Frame::take(&mut input, LIMIT, 0).expect("legal").expect("whole");
         assert_eq!((taken.kind(), taken.ttl(), taken.payload()), (kind, ttl, &b"body"[..]));
         assert_eq!((taken.id(), taken.len()), (0x0102_0304_0506_0708, bytes.len()));
         assert!(taken.verify().is_ok() && input.is_empty());
@@ -41,7 +41,7 @@ fn every_prefix_waits_and_takes_nothing() {
     let bytes = frame(Kind::Response, 5, 0, b"0123456789");
     for end in 0..bytes.len() {
         let mut input = BytesMut::from(&bytes[..end]);
-        assert!(Frame::take(&mut input, LIMIT).expect("legal so far").is_none());
+        assert!(Frame::take(&mut input, LIMIT, 0).expect("legal so far").is_none());
         assert_eq!(&input[..], &bytes[..end]);
     }
 }
@@ -61,7 +61,7 @@ fn f02_f05_a_length_over_the_limit_is_refused_on_four_bytes() {
     for length in [LIMIT + 1, 1 << 31, u32::MAX - 3, u32::MAX] {
         let mut input = BytesMut::from(&length.to_be_bytes()[..]);
         let before = input.capacity();
-        let refused = Frame::take(&mut input, LIMIT).err();
+        let refused = Frame::take(&mut input, LIMIT, 0).err();
         assert_eq!(refused, Some(FrameError::TooLarge { length, limit: LIMIT }));
         assert_eq!(input.capacity(), before);
     }
@@ -69,21 +69,28 @@ fn f02_f05_a_length_over_the_limit_is_refused_on_four_bytes() {
 
 #[test]
 fn f10_f11_f23_every_flag_word_is_accepted_or_refused_as_documented() {
-    for flags in 0..=u16::MAX {
+    for (flags, offered) in (0..=u16::MAX).flat_map(|flags| [0, 1, 2, 3].map(|bits| (flags, bits)))
+    {
         let mut bytes = 14_u32.to_be_bytes().to_vec();
         bytes.extend(flags.to_be_bytes());
         let (version, compression) = (flags & 15, (flags >> 4) & 7);
         let (checksum, kind, ttl) = (flags >> 7 & 1, flags >> 8 & 15, flags >> 12);
+        let may = match compression {
+            0 => true,
+            1 | 2 => offered & compression as u8 != 0 && [4, 5, 7].contains(&kind),
+            _ => false,
+        };
         let expected = if version != 1 {
             Err(FrameError::Version { version: version as u8 })
         } else if kind > 11 {
             Err(FrameError::UnknownKind { kind: kind as u8 })
-        } else if compression != 0 || checksum == 0 || (ttl != 0 && kind != 4 && kind != 10) {
+        } else if !may || checksum == 0 || (ttl != 0 && kind != 4 && kind != 10) {
             Err(FrameError::Flags { flags })
         } else {
             Ok(())
         };
-        assert_eq!(take(&bytes).map(|frame| assert!(frame.is_none())), expected, "{flags:#06x}");
+        let taken = Frame::take(&mut BytesMut::from(&bytes[..]), LIMIT, offered);
+        assert_eq!(taken.map(|frame| assert!(frame.is_none())), expected, "{flags:#06x}");
     }
 }
 
@@ -104,6 +111,19 @@ fn f06_wrong_bits_anywhere_are_seen_even_behind_a_hop() {
             taken.set_ttl(3);
             assert_eq!(taken.verify(), Err(FrameError::Checksum), "bits {first} and {last}");
         }
+    }
+}
+
+#[test]
+fn flags_say_how_a_body_is_compressed() {
+    let mut writer = FrameWriter::default();
+    for compression in [None, Some(Compression::Lz4), Some(Compression::Zstd)] {
+        let frame = writer.write_packed(Kind::Request, 1, 9, |_| {}, b"body", compression);
+        let mut input = BytesMut::from(&frame.freeze()[..]);
+        let mut taken = Frame::take(&mut input, LIMIT, 3).expect("legal").expect("whole");
+        taken.set_ttl(8);
+        assert_eq!((taken.compression(), taken.ttl()), (compression, 8));
+        assert!(taken.verify().is_ok());
     }
 }
 

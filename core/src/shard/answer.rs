@@ -80,7 +80,9 @@ impl Shard {
             return self.send_answer(call, frame, now, out);
         };
         self.settle(call, Self::ending_of(call, error.code, now), now, out);
-        if self.try_elsewhere(call, &error, Some(from), now, out) {
+        if self.try_plain(call, &error, now, out)
+            || self.try_elsewhere(call, &error, Some(from), now, out)
+        {
             return;
         }
         let frame = if call.options & MAY_HAVE_RUN == 0 { frame } else { self.doubted(frame) };
@@ -268,6 +270,12 @@ impl Shard {
                 let error = self.too_large(&frame, limit);
                 return self.send_error(call.back, call.back_label, &error, now, out);
             }
+            if let Some(compression) = frame.compression()
+                && !self.takes(link, compression)
+            {
+                let error = self.unasked(&frame);
+                return self.send_error(call.back, call.back_label, &error, now, out);
+            }
         }
         if frame.kind() == Kind::Error {
             self.stats.calls_failed += 1;
@@ -291,6 +299,16 @@ impl Shard {
         let error = self.error(ErrorCode::TooLarge, text).with_limit(u64::from(limit));
         let said_no = cfg!(mutant = "too_large_told_no");
         error.with_executed(if said_no { Executed::No } else { Executed::Yes })
+    }
+
+    /// What a caller is told of an answer that its link does not take as it is compressed.
+    #[cold]
+    fn unasked(&self, answer: &Frame) -> CallError {
+        if answer.verify().is_err() {
+            return self.error(ErrorCode::BadResponse, "the answer was damaged on the way");
+        }
+        let text = "the answer is compressed in a way that the caller does not take";
+        self.error(ErrorCode::BadResponse, text).with_executed(Executed::Yes)
     }
 
     /// Hands a frame of a call to whatever is at the other end of the link.

@@ -5,6 +5,7 @@ use super::timers::to_tick;
 use super::{End, Shard};
 use crate::calls::{LabelError, NOT_KEPT, Onward, OutCall};
 use crate::close::CloseReason;
+use crate::compress::Compression;
 use crate::config::Role;
 use crate::error::{CallError, ErrorCode, Retry};
 use crate::frame::Frame;
@@ -28,6 +29,12 @@ pub(super) struct Plan {
     pub(super) priority: Priority,
     /// Instances it was sent to, this one included.
     pub(super) attempts: u8,
+    /// A bit for each compression that the answer may have, and whether some that the request
+    /// names had to go.
+    pub(super) reads: u8,
+    pub(super) reads_cleared: bool,
+    /// How this node compressed it.
+    pub(super) packed: Option<Compression>,
 }
 
 /// Where a request goes from here.
@@ -39,11 +46,13 @@ pub(super) struct Target {
     pub(super) path: Option<Arc<[NodeId]>>,
     /// There are others that it might go to.
     pub(super) has_others: bool,
+    /// A bit for each compression that it takes, as far as that is known.
+    pub(super) compressions: u8,
 }
 
 impl Target {
-    const fn fixed(link: LinkId) -> Self {
-        Self { link, slot: Slot::NONE, path: None, has_others: false }
+    const fn fixed(link: LinkId, compressions: u8) -> Self {
+        Self { link, slot: Slot::NONE, path: None, has_others: false, compressions }
     }
 }
 
@@ -60,6 +69,10 @@ impl Shard {
         let planned =
             self.check_label(from, frame.id()).and_then(|()| self.plan(from, &frame, now));
         match planned {
+            Ok(plan) if from.is_local() && self.config.compression.is_some() => {
+                let (frame, plan) = self.pack_request(frame, plan, now);
+                self.send_request(from, frame, &plan, now, out);
+            }
             Ok(plan) => self.send_request(from, frame, &plan, now, out),
             Err(error) => self.refuse_request(from, &frame, &error, now, out),
         }
@@ -104,12 +117,15 @@ impl Shard {
             let (envelope, _) = RequestEnvelope::decode(frame.payload())
                 .map_err(|error| self.error(error.code(), alloc::format!("{error}")))?;
             Ok(Plan {
-                target: Target::fixed(target),
+                target: Target::fixed(target, 0),
                 deadline: self.deadline(&envelope, now),
                 hops: 0,
                 options: envelope.options,
                 priority: envelope.priority(),
                 attempts: 1,
+                reads: envelope.reads,
+                reads_cleared: false,
+                packed: None,
             })
         });
         match planned {
@@ -128,7 +144,8 @@ impl Shard {
         if self.draining {
             return Err(self.error(ErrorCode::Draining, ""));
         }
-        let target = self.resolve(from, &envelope, Slot::NONE, now)?;
+        let packed = frame.compression().map_or(0, Compression::bit);
+        let target = self.resolve(from, &envelope, (Slot::NONE, packed), now)?;
         let deadline = self.deadline(&envelope, now);
         if deadline <= now {
             let error = self.error(ErrorCode::Deadline, "no time was left");
@@ -136,16 +153,27 @@ impl Shard {
         }
         let hops = self.hops(&envelope, frame, from)?;
         let (options, priority) = (envelope.options, envelope.priority());
-        Ok(Plan { target, deadline, hops, options, priority, attempts: 1 })
+        let reads = if envelope.reads == 0 { 0 } else { self.carried_back(from, envelope.reads) };
+        Ok(Plan {
+            target,
+            deadline,
+            hops,
+            options,
+            priority,
+            attempts: 1,
+            reads,
+            reads_cleared: reads != envelope.reads,
+            packed: None,
+        })
     }
 
     /// Finds the node that gets a request, or the Main through which it goes there. `except` was
-    /// tried already.
+    /// tried already, `packed` is the bit of the compression of the body.
     pub(super) fn resolve(
         &mut self,
         from: LinkId,
         envelope: &RequestEnvelope<'_>,
-        except: Slot,
+        (except, packed): (Slot, u8),
         now: Instant,
     ) -> Result<Target, CallError> {
         let main_asks = self.role_of(from) == Some(Role::Main);
@@ -159,7 +187,7 @@ impl Shard {
             && !envelope.path.is_empty()
             && let Some(link) = self.next_main(envelope.path)?
         {
-            return Ok(Target::fixed(link));
+            return Ok(Target::fixed(link, 0));
         }
         let routes = Arc::clone(&self.routes);
         let mut why = NoInstance::Unknown;
@@ -167,7 +195,7 @@ impl Shard {
             // A call crosses Mains on a path or not at all: what came from one goes no further.
             let far =
                 if from_main && !cfg!(mutant = "main_to_main_to_main") { &[] } else { route.far };
-            match self.select(from, envelope, route, far, except, now) {
+            match self.select(from, envelope, route, far, (except, packed), now) {
                 Ok(target) => return Ok(target),
                 Err(worse) => why = worse,
             }
@@ -179,8 +207,9 @@ impl Shard {
         let starts_here = !self.links.is_network(from);
         let here = envelope.node == self.identity.node().as_str();
         if !self.is_main() && starts_here && !here {
-            let upstream = self.routes.upstream().map(Target::fixed);
-            return upstream.ok_or_else(|| {
+            let upstream = self.routes.upstream();
+            let target = upstream.map(|main| Target::fixed(main.link, main.compressions));
+            return target.ok_or_else(|| {
                 self.error(ErrorCode::Unavailable, "not connected to a Main at the moment")
             });
         }
@@ -195,7 +224,7 @@ impl Shard {
         envelope: &RequestEnvelope<'_>,
         route: Route<'_>,
         far: &[Instance],
-        except: Slot,
+        (except, packed): (Slot, u8),
         now: Instant,
     ) -> Result<Target, NoInstance> {
         let all = route.near.len() + far.len();
@@ -218,6 +247,7 @@ impl Shard {
             node: envelope.node,
             main: if self.is_main() { self.identity.node().as_str() } else { "" },
             except,
+            packed,
         };
         let balance = route.rules.balance;
         let chosen = match select.choose(route.near, balance, turn, &mut self.generator) {
@@ -231,6 +261,7 @@ impl Shard {
             slot: chosen.slot,
             path: chosen.path.clone(),
             has_others: all > 1,
+            compressions: chosen.compressions,
         })
     }
 
@@ -267,6 +298,10 @@ impl Shard {
     ) -> CallError {
         let (service, node) = (envelope.service, envelope.node);
         match why {
+            NoInstance::Packed => {
+                let text = alloc::format!("no instance of '{service}' takes this compression");
+                self.error(ErrorCode::Capabilities, text)
+            }
             NoInstance::Full => {
                 let text = alloc::format!("every instance of '{service}' is at its limit");
                 self.error(ErrorCode::Overloaded, text)
@@ -389,6 +424,8 @@ impl Shard {
             kept: NOT_KEPT,
             options: plan.options,
             attempts: plan.attempts,
+            reads: plan.reads,
+            packed: plan.packed,
             flows: Default::default(),
         };
         let link = self.links.get_mut(over)?;
@@ -419,11 +456,14 @@ impl Shard {
         frame.set_id(label);
         let target = plan.target.link;
         if target.shard != self.id {
+            if plan.packed.is_some() {
+                self.keep_packed(over, label, &frame);
+            }
             let (to, link) = (MailTo::Shard(target.shard), target);
             return out.mail(to, MailBody::Request { from: self.id, link, frame });
         }
         let keeps = plan.target.has_others && u32::from(plan.attempts) < self.attempts_max();
-        if !keeps || !self.links.is_network(over) {
+        if !(keeps || plan.packed.is_some()) || !self.links.is_network(over) {
             return self.emit(over, frame, now, out);
         }
         let frame = frame.freeze();
@@ -456,6 +496,12 @@ impl Shard {
         if (plan.hops > limits.hops_max || is_spent) && !plan.target.link.is_local() {
             let limit = u64::from(limits.hops_max);
             return Err(self.error(ErrorCode::HopLimit, "").with_limit(limit));
+        }
+        if let Some(compression) = frame.compression()
+            && !self.takes(link, compression)
+        {
+            let text = "the link to the service does not take this compression";
+            return Err(self.error(ErrorCode::Capabilities, text));
         }
         let End::Network(network) = &link.end else { return Ok(()) };
         if frame.length() > network.frame_bytes_out {

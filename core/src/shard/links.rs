@@ -64,6 +64,9 @@ pub(crate) struct Network {
     /// Largest frame to accept and to send.
     pub(crate) frame_bytes_in: u32,
     pub(crate) frame_bytes_out: u32,
+    /// A bit for each compression that frames to this node, and from it, may have.
+    pub(crate) compressions_in: u8,
+    pub(crate) compressions_out: u8,
     /// Bytes handed out and not yet written.
     pub(crate) write_bytes: u32,
     pub(crate) opened_at: Instant,
@@ -252,8 +255,8 @@ impl Link {
         }
     }
 
-    /// Whether a new call of `caller` fits: the handshake is done, a label is free, the queue is not
-    /// full, and others are left room.
+    /// Whether a new call of `caller` fits: the handshake is done, a label is free, the queue is
+    /// not full, and others are left room.
     #[inline]
     pub(crate) fn takes_calls(
         &self,
@@ -301,6 +304,8 @@ impl Network {
             dial,
             frame_bytes_in: limits.handshake_frame_bytes_max,
             frame_bytes_out: limits.handshake_frame_bytes_max,
+            compressions_in: 0,
+            compressions_out: 0,
             write_bytes: 0,
             opened_at: now,
             heard_at: now,

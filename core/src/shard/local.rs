@@ -3,11 +3,12 @@
 use super::Shard;
 use super::instances::Ending;
 use crate::calls::Answered;
+use crate::compress::Compression;
 use crate::error::{CallError, ErrorCode, Executed};
 use crate::frame::{Frame, Kind};
 use crate::message::{
-    ErrorEnvelope, OPTION_IDEMPOTENT, OPTION_STREAM, OPTION_TRACE, Priority, RequestEnvelope,
-    ResponseEnvelope, Status, Texts, encode, encode_error, is_target,
+    ErrorEnvelope, OPTION_IDEMPOTENT, OPTION_READS, OPTION_STREAM, OPTION_TRACE, Priority,
+    RequestEnvelope, ResponseEnvelope, Status, Texts, encode, encode_error, is_target,
 };
 use crate::name::{NameInvalid, is_method, is_service};
 use crate::outbox::{
@@ -17,7 +18,6 @@ use crate::time::{Instant, millis};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::time::Duration;
 
 /// A call of the local application. What most calls leave as it is comes from the default.
@@ -114,17 +114,18 @@ impl Shard {
             let limit = u64::from(limits.local_calls_max);
             return Err(self.error(ErrorCode::Overloaded, "too many calls").with_limit(limit));
         };
-        let ttl = limits.ttl;
+        let (ttl, reads) = (limits.ttl, self.reads());
         let envelope = RequestEnvelope {
             node: call.node,
             service: call.service,
             method: call.method,
             deadline_ms: millis(call.deadline),
-            options: options(&call),
+            options: options(&call) | if reads == 0 { 0 } else { OPTION_READS },
             ttl,
             content: 0,
             headers,
             path: Texts::default(),
+            reads,
         };
         let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
         let frame = self.writer.write(Kind::Request, label, ttl, write, call.body);
@@ -158,10 +159,11 @@ impl Shard {
         let local = self.links.local();
         let Some(link) = self.links.get_mut(local) else { return false };
         let Answered::Live(waiting) = link.outbound.answered(call.0) else { return false };
+        let compression = self.answer_compression(&waiting);
         let frame = match reply {
-            Reply::Result(body) => self.write_response(call, Status::Result, body),
+            Reply::Result(body) => self.write_response(call, Status::Result, body, compression),
             Reply::ApplicationError(body) => {
-                self.write_response(call, Status::ApplicationError, body)
+                self.write_response(call, Status::ApplicationError, body, compression)
             }
             Reply::Failed { code, executed, message } => {
                 let error = self.error(code, message).with_executed(executed);
@@ -181,10 +183,16 @@ impl Shard {
         self.links.get(self.links.local()).is_some_and(|link| link.outbound.peek(call.0).is_some())
     }
 
-    fn write_response(&mut self, call: CallId, status: Status, body: &[u8]) -> Frame {
+    fn write_response(
+        &mut self,
+        call: CallId,
+        status: Status,
+        body: &[u8],
+        compression: Option<Compression>,
+    ) -> Frame {
         let envelope = ResponseEnvelope { status, content: 0 };
         let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
-        self.writer.write(Kind::Response, call.0, 0, write, body)
+        self.write_body(Kind::Response, call.0, write, body, compression)
     }
 
     /// Hands a frame to the local application. Here its payload is consumed, so here its checksum
@@ -219,15 +227,22 @@ impl Shard {
         let label = frame.id();
         let local = self.links.local();
         let waiting = self.links.get(local).and_then(|link| link.outbound.peek(label));
-        let Some(deadline) = waiting.map(|call| call.deadline) else { return };
+        let Some((deadline, back)) = waiting.map(|call| (call.deadline, call.back)) else { return };
         let intact = frame.verify().is_ok() || cfg!(mutant = "damaged_is_delivered");
-        let (call, frame) = (CallId(label), frame.freeze());
+        let call = CallId(label);
+        let payload = match frame.compression().filter(|_| intact) {
+            None => frame.into_payload(),
+            Some(compression) => match self.inflate_request(&frame, compression, back) {
+                Ok(payload) => payload,
+                Err(error) => return self.fail(call, &error, now, out),
+            },
+        };
         if cfg!(mutant = "delivered_twice")
-            && let Some(again) = IncomingCall::new(call, deadline, frame.clone())
+            && let Some(again) = IncomingCall::new(call, deadline, payload.clone())
         {
             out.push(Output::Deliver(Delivery::Request(again)));
         }
-        match IncomingCall::new(call, deadline, frame).filter(|_| intact) {
+        match IncomingCall::new(call, deadline, payload).filter(|_| intact) {
             Some(request) => out.push(Output::Deliver(Delivery::Request(request))),
             None => {
                 // Damaged on the way. This call was not handed to a handler, but with its label
@@ -238,27 +253,29 @@ impl Shard {
         }
     }
 
-    fn read_answer(&self, frame: Frame) -> (Answer, Vec<TraceHop>) {
-        let damaged = |text: &str| {
-            (Answer::Failed(Box::new(self.error(ErrorCode::BadResponse, text))), Vec::new())
-        };
+    fn unreadable(&self, text: &str) -> (Answer, Vec<TraceHop>) {
+        (Answer::Failed(Box::new(self.error(ErrorCode::BadResponse, text))), Vec::new())
+    }
+
+    fn read_answer(&mut self, frame: Frame) -> (Answer, Vec<TraceHop>) {
         if frame.verify().is_err() && !cfg!(mutant = "damaged_is_believed") {
-            return damaged("the answer was damaged on the way");
+            return self.unreadable("the answer was damaged on the way");
         }
         if frame.kind() == Kind::Error {
             return match ErrorEnvelope::decode(frame.payload()) {
                 Ok((error, hops)) => (Answer::Failed(Box::new(error)), TraceHop::list(hops)),
-                Err(_) => damaged("the error answer could not be read"),
+                Err(_) => self.unreadable("the error answer could not be read"),
             };
         }
         let payload = frame.payload();
         let Ok((envelope, hops, body)) = ResponseEnvelope::decode(payload) else {
-            return damaged("the answer could not be read");
+            return self.unreadable("the answer could not be read");
         };
-        let trace = TraceHop::list(hops);
-        let start = payload.len() - body.len();
-        let end = payload.len();
-        let body: Bytes = frame.into_payload().slice(start..end);
+        let (trace, length) = (TraceHop::list(hops), body.len());
+        let body = match self.plain_body(frame, length, self.inflate_max()) {
+            Ok(body) => body,
+            Err(error) => return (Answer::Failed(Box::new(self.uninflated(error))), trace),
+        };
         match envelope.status {
             Status::Result | Status::TracedResult => (Answer::Result(body), trace),
             Status::ApplicationError | Status::TracedApplicationError => {

@@ -96,6 +96,8 @@ impl Shard {
         // What both agreed on is the smaller of what each can take.
         network.frame_bytes_in = granted.frame_bytes_max.min(peer.capabilities.frame_bytes_max);
         network.frame_bytes_out = network.frame_bytes_in;
+        network.compressions_in = granted.compressions;
+        network.compressions_out = peer.capabilities.compressions;
         network.phase = Phase::Open(Arc::clone(&peer));
         network.between_mains = peer.role == Role::Main && self.config.role == Role::Main;
         let dial = network.dial;

@@ -6,7 +6,7 @@ use super::forward::Plan;
 use crate::error::{CallError, ErrorCode};
 use crate::federation::is_simple;
 use crate::frame::{Frame, Kind};
-use crate::message::{OPTION_PATH, RequestEnvelope, Texts, encode};
+use crate::message::{OPTION_PATH, OPTION_READS, RequestEnvelope, Texts, encode};
 use crate::name::NodeId;
 use crate::outbox::LinkId;
 use alloc::vec::Vec;
@@ -36,14 +36,22 @@ impl Shard {
     pub(super) fn pave(&mut self, frame: &mut Frame, plan: &Plan) -> Result<(), CallError> {
         let is_paved = plan.options & OPTION_PATH != 0;
         let path = plan.target.path.as_deref().filter(|path| path.len() > 1);
-        if path.is_none() && (!is_paved || plan.target.path.is_none()) {
+        let same_path = path.is_none() && (!is_paved || plan.target.path.is_none());
+        if same_path && !plan.reads_cleared {
             return Ok(());
         }
-        self.rewrite(frame, path.unwrap_or_default())
+        let path = if same_path { None } else { Some(path.unwrap_or_default()) };
+        self.rewrite(frame, path, plan.reads)
     }
 
+    /// Writes an envelope anew, with another path where there is one.
     #[cold]
-    fn rewrite(&mut self, frame: &mut Frame, path: &[NodeId]) -> Result<(), CallError> {
+    fn rewrite(
+        &mut self,
+        frame: &mut Frame,
+        path: Option<&[NodeId]>,
+        reads: u8,
+    ) -> Result<(), CallError> {
         let damaged = |shard: &Self| {
             shard.error(ErrorCode::BadChecksum, "the request was damaged on the way")
         };
@@ -54,14 +62,20 @@ impl Shard {
             return Err(damaged(self));
         };
         let mut packed = Vec::new();
-        envelope.path = Texts::pack(path, &mut packed);
-        envelope.options &= !OPTION_PATH;
-        if !path.is_empty() {
-            envelope.options |= OPTION_PATH;
+        if let Some(path) = path {
+            envelope.path = Texts::pack(path, &mut packed);
+            envelope.options &= !OPTION_PATH;
+            if !path.is_empty() {
+                envelope.options |= OPTION_PATH;
+            }
+        }
+        envelope.reads &= reads;
+        if envelope.reads == 0 {
+            envelope.options &= !OPTION_READS;
         }
         let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
-        let paved = self.writer.write(Kind::Request, frame.id(), frame.ttl(), write, body);
-        *frame = paved;
+        let (id, ttl, compression) = (frame.id(), frame.ttl(), frame.compression());
+        *frame = self.writer.write_packed(Kind::Request, id, ttl, write, body, compression);
         Ok(())
     }
 }

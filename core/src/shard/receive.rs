@@ -5,7 +5,7 @@ use super::{Phase, Shard};
 use crate::close::CloseReason;
 use crate::config::Role;
 use crate::error::ErrorCode;
-use crate::frame::{Frame, FrameError, Kind};
+use crate::frame::{Frame, FrameError, Kind, says_compressed};
 use crate::mail::{MailBody, MailTo};
 use crate::outbox::{LinkId, Outbox};
 use crate::time::Instant;
@@ -41,7 +41,7 @@ impl Shard {
             return false;
         };
         network.heard_at = now;
-        match Frame::take(input, network.frame_bytes_in) {
+        match Frame::take(input, network.frame_bytes_in, network.compressions_in) {
             Ok(Some(frame)) => {
                 network.partial = None;
                 self.stats.frames_in += 1;
@@ -59,8 +59,14 @@ impl Shard {
                 false
             }
             Err(error) => {
-                let reason = CloseReason::Fault(code_of(error));
-                self.close(link, reason, &error.to_string(), now, out);
+                let is_stranger = network.peer().is_none();
+                let code = if is_stranger && is_about_compression(error) {
+                    // Nothing is inflated for strangers, so it is too early to talk of it.
+                    ErrorCode::BadState
+                } else {
+                    code_of(error)
+                };
+                self.close(link, CloseReason::Fault(code), &error.to_string(), now, out);
                 true
             }
         }
@@ -217,6 +223,10 @@ pub(super) const fn may_send(kind: Kind, sender: Role, receiver: Role) -> bool {
         // Authenticated once; topics are not negotiated in version 1.
         Kind::Handshake | Kind::Publish => false,
     }
+}
+
+const fn is_about_compression(error: FrameError) -> bool {
+    matches!(error, FrameError::Flags { flags } if says_compressed(flags))
 }
 
 const fn code_of(error: FrameError) -> ErrorCode {

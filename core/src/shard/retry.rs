@@ -9,6 +9,7 @@ use super::forward::Plan;
 use super::instances::Ending;
 use super::{End, Shard};
 use crate::calls::{MAY_HAVE_RUN, NOT_KEPT, Onward, OutCall};
+use crate::compress::Compression;
 use crate::config::{Limits, Role};
 use crate::error::{CallError, Executed, Retry};
 use crate::event::{BreakerState, Event};
@@ -80,6 +81,11 @@ impl Kept {
     #[inline]
     pub(crate) fn count_call(&mut self) {
         self.budget = (self.budget + self.earned_by_call).min(BUDGET_MAX);
+    }
+
+    /// Whether there is room for so many bytes more.
+    pub(crate) const fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes as u64 <= self.bytes_max
     }
 
     fn spend(&mut self) -> bool {
@@ -168,17 +174,33 @@ impl Shard {
         if passes.is_err() || self.pave(&mut frame, &plan).is_err() || !self.kept.spend() {
             return false;
         }
-        let Some(label) = self.enter(call.back, call.back_label, target, &plan, now, out) else {
+        if !self.send_again(call, target, frame, &plan, now, out) {
             return false;
-        };
-        if let Some(source) = self.links.get_mut(call.back) {
-            source.inbound.redirect(call.back_label, Onward { link: target, label });
         }
         self.stats.calls_retried += 1;
         if let Some((service, _)) = self.routes.route_of(plan.target.slot) {
             out.event(Event::Retried { service: Arc::clone(service), code: error.code });
         }
-        self.dispatch(target, label, frame, &plan, now, out);
+        true
+    }
+
+    /// Sends a call that has come back over `target`, as if it had never been sent before.
+    pub(super) fn send_again(
+        &mut self,
+        call: &OutCall,
+        target: LinkId,
+        frame: Frame,
+        plan: &Plan,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(label) = self.enter(call.back, call.back_label, target, plan, now, out) else {
+            return false;
+        };
+        if let Some(source) = self.links.get_mut(call.back) {
+            source.inbound.redirect(call.back_label, Onward { link: target, label });
+        }
+        self.dispatch(target, label, frame, plan, now, out);
         let flow = *call.flow(Towards::Caller);
         if flow.allowed > 0 {
             self.grant_again((target, label), flow, now, out);
@@ -213,7 +235,8 @@ impl Shard {
         let (options, priority) = (envelope.options, envelope.priority());
         // The path was for the instance that failed.
         envelope.path = crate::message::Texts::default();
-        let target = self.resolve(call.back, &envelope, call.slot, now).ok()?;
+        let packed = frame.compression().map_or(0, Compression::bit);
+        let target = self.resolve(call.back, &envelope, (call.slot, packed), now).ok()?;
         if target.slot.is_none() {
             return None;
         }
@@ -225,6 +248,9 @@ impl Shard {
             options,
             priority,
             attempts: call.attempts.saturating_add(1),
+            reads: envelope.reads,
+            reads_cleared: false,
+            packed: call.packed,
         })
     }
 }

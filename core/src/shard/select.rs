@@ -28,6 +28,8 @@ pub(super) struct Select<'a> {
     pub(super) main: &'a str,
     /// The instance that was tried already.
     pub(super) except: Slot,
+    /// The bit of the compression of the request; zero when it is plain.
+    pub(super) packed: u8,
 }
 
 /// Why no instance takes a call.
@@ -35,6 +37,8 @@ pub(super) struct Select<'a> {
 pub(super) enum NoInstance {
     /// There is none.
     Unknown,
+    /// None of them takes bodies that are compressed like this.
+    Packed,
     /// All of them are at their limits.
     Full,
     /// Those that are not full failed often; one may be tried then.
@@ -129,6 +133,9 @@ impl Select<'_> {
         if !self.is_wanted(instance) || instance.slot == self.except {
             return Err(NoInstance::Unknown);
         }
+        if instance.compressions & self.packed != self.packed {
+            return Err(NoInstance::Packed);
+        }
         let state = self.instances.get(instance.slot);
         if let Some(Err(until)) = state.map(|state| state.allows(self.now)) {
             return Err(NoInstance::Open(until));
@@ -163,6 +170,8 @@ impl NoInstance {
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Unknown, why) | (why, Self::Unknown) => why,
+            // Whoever sends the call again, and plain, learns about the others.
+            (Self::Packed, _) | (_, Self::Packed) => Self::Packed,
             (Self::Open(a), Self::Open(b)) => Self::Open(a.min(b)),
             (Self::Full, _) | (_, Self::Full) => Self::Full,
         }

@@ -9,6 +9,7 @@ use super::receive::{SMALL_PER_SECOND_MAX, may_send};
 use super::{End, Shard};
 use crate::calls::{MAY_HAVE_RUN, NOT_KEPT, OutCall};
 use crate::close::CloseReason;
+use crate::compress::{Compression, plain_length};
 use crate::error::{CallError, ErrorCode, Executed};
 use crate::flow::{Flow, FlowError};
 use crate::frame::{Frame, Kind};
@@ -68,7 +69,7 @@ impl fmt::Display for StreamError {
 impl core::error::Error for StreamError {}
 
 /// Where a call is in the tables: the link it was sent over, and its label there.
-type Place = (LinkId, u64);
+pub(super) type Place = (LinkId, u64);
 
 impl Shard {
     /// Sends the next chunk of a stream, from the end of the call at which the application is.
@@ -100,6 +101,7 @@ impl Shard {
         if body.len() > limit as usize {
             return Err(StreamError::TooLarge { limit });
         }
+        let compression = self.stream_compression(place, to);
         let envelope = ChunkEnvelope { to, number, is_last };
         if envelope.cost(body.len()) > flow.allowed {
             return Err(StreamError::NoCredit { allowed: flow.allowed });
@@ -107,7 +109,7 @@ impl Shard {
         if !self.takes_chunks(place, to, false) {
             return Err(StreamError::LinkFull);
         }
-        self.write_chunk(label, &envelope, body, now, out);
+        self.write_chunk(label, &envelope, (body, compression), now, out);
         self.close_doomed(now, out);
         Ok(())
     }
@@ -118,7 +120,7 @@ impl Shard {
         let Ok((_, flow)) = self.local_flow(call.0, to, true) else { return };
         if let Some(number) = flow.next() {
             let envelope = ChunkEnvelope { to, number, is_last: true };
-            self.write_chunk(call.0, &envelope, &[], now, out);
+            self.write_chunk(call.0, &envelope, (&[], None), now, out);
         }
     }
 
@@ -126,12 +128,12 @@ impl Shard {
         &mut self,
         label: u64,
         envelope: &ChunkEnvelope,
-        body: &[u8],
+        (body, compression): (&[u8], Option<Compression>),
         now: Instant,
         out: &mut Outbox,
     ) {
         let write = |out: &mut bytes::BytesMut| encode(envelope, out);
-        let frame = self.writer.write(Kind::Stream, label, 0, write, body);
+        let frame = self.write_body(Kind::Stream, label, write, body, compression);
         self.handle_chunk(self.links.local(), frame, now, out);
     }
 
@@ -176,7 +178,10 @@ impl Shard {
         let Ok((chunk, body)) = ChunkEnvelope::decode(frame.payload()) else {
             return self.offend(from, &frame, ErrorCode::BadRequest);
         };
-        let (to, cost) = (chunk.to, chunk.cost(body.len()));
+        let Some(bytes) = plain_bytes(&frame, body) else {
+            return self.offend(from, &frame, ErrorCode::BadRequest);
+        };
+        let (to, cost) = (chunk.to, chunk.cost(bytes));
         let as_answer = to == Towards::Caller;
         if !self.may_stream(from, as_answer) {
             return self.offend(from, &frame, ErrorCode::BadState);
@@ -203,6 +208,16 @@ impl Shard {
         if let Some(limit) = limit.filter(|limit| frame.length() > *limit) {
             let text = "a chunk is larger than a link on its way takes";
             let error = self.error(ErrorCode::TooLarge, text).with_limit(u64::from(limit));
+            return self.break_off(place, &error, now, out);
+        }
+        if let Some(compression) = frame.compression()
+            && !self.links.get(over).is_some_and(|next| self.takes(next, compression))
+        {
+            if self.links.is_network(from) && frame.verify().is_err() {
+                return self.doom(from, CloseReason::Fault(ErrorCode::BadChecksum));
+            }
+            let code = if as_answer { ErrorCode::BadResponse } else { ErrorCode::BadRequest };
+            let error = self.error(code, "a chunk is compressed, and nobody asked for that");
             return self.break_off(place, &error, now, out);
         }
         self.stats.chunks_forwarded += 1;
@@ -261,10 +276,10 @@ impl Shard {
             Towards::Caller => CallEnd::Caller(LocalCallId(label)),
             Towards::Handler => CallEnd::Handler(CallId(label)),
         };
-        if frame.verify().is_ok() || cfg!(mutant = "damaged_chunk_delivered") {
-            let (number, is_last, length) = (chunk.number, chunk.is_last, body.len());
-            let payload = frame.into_payload();
-            let body = payload.slice(payload.len() - length..);
+        let intact = frame.verify().is_ok() || cfg!(mutant = "damaged_chunk_delivered");
+        let (number, is_last, length) = (chunk.number, chunk.is_last, body.len());
+        let limit = CHUNK_BYTES_MAX as u32;
+        if intact && let Ok(body) = self.plain_body(frame, length, limit) {
             return out.push(Output::Deliver(Delivery::Chunk { call, number, is_last, body }));
         }
         let local = self.links.local();
@@ -274,7 +289,12 @@ impl Shard {
                 Towards::Caller => ErrorCode::BadResponse,
                 Towards::Handler => ErrorCode::BadChecksum,
             };
-            let error = self.error(code, "a chunk of the stream was damaged on the way");
+            let text = if intact {
+                "a chunk of the stream is compressed wrongly"
+            } else {
+                "a chunk of the stream was damaged on the way"
+            };
+            let error = self.error(code, text);
             self.break_off(place, &error, now, out);
         }
     }
@@ -335,7 +355,7 @@ impl Shard {
         self.links.get_mut(over)?.outbound.peek_mut(label)
     }
 
-    fn next_link(&self, (over, label): Place, to: Towards) -> LinkId {
+    pub(super) fn next_link(&self, (over, label): Place, to: Towards) -> LinkId {
         let call = self.links.get(over).and_then(|link| link.outbound.peek(label));
         match (to, call) {
             (Towards::Caller, Some(call)) => call.back,
@@ -444,6 +464,17 @@ impl Shard {
         let error = error.clone().with_executed(Executed::Unknown);
         self.end_call(place.0, place.1, Ending::of(error.code), &error, now, out);
     }
+}
+
+/// How long the body of a chunk is for whoever consumes it: so long is what was granted. Nothing
+/// for a length that no chunk has.
+#[inline]
+fn plain_bytes(frame: &Frame, body: &[u8]) -> Option<usize> {
+    if frame.compression().is_none() || cfg!(mutant = "chunk_counted_packed") {
+        return Some(body.len());
+    }
+    let bytes = plain_length(body)? as usize;
+    (bytes <= CHUNK_BYTES_MAX).then_some(bytes)
 }
 
 /// From now on the call belongs to its instance: part of its stream has crossed this node. Returns

@@ -39,7 +39,9 @@ impl Shard {
             encode(&envelope, out);
             encode_hops(&hops, out);
         };
-        self.writer.write(Kind::Response, label, 0, write, body)
+        let forgets = cfg!(mutant = "rewritten_as_plain");
+        let compression = frame.compression().filter(|_| !forgets);
+        self.writer.write_packed(Kind::Response, label, 0, write, body, compression)
     }
 
     /// An error with the hops so far and that of this node.

@@ -372,7 +372,7 @@ impl World {
         let end = self.links.iter_mut().find(|end| end.id == link);
         let end = end.expect("something is sent over an unknown link");
         let mut input = BytesMut::from(bytes);
-        let frame = Frame::take(&mut input, u32::MAX).expect("legal").expect("whole");
+        let frame = Frame::take(&mut input, u32::MAX, u8::MAX).expect("legal").expect("whole");
         assert!(input.is_empty(), "more than one frame at once");
         end.unflushed += bytes.len() as u32;
         if frame.kind() == Kind::Handshake {

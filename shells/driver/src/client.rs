@@ -40,9 +40,17 @@ impl<R: Runtime> Client<R> {
     /// # Errors
     /// [`ConnectError`] when the address cannot be used or the Main does not accept.
     pub async fn connect(address: &str) -> Result<Self, ConnectError> {
+        Self::connect_on(address, R::current()).await
+    }
+
+    /// The same on a runtime that was made for it: with a TLS configuration of its own, say.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_on(address: &str, runtime: R) -> Result<Self, ConnectError> {
         let mut config = NodeConfig::new(Role::Caller);
         config.upstreams = vec![Endpoint::parse(address).map_err(ConnectError::Address)?];
-        let node = Node::start(config).map_err(ConnectError::Start)?;
+        let node = Node::start_on(config, runtime).map_err(ConnectError::Start)?;
         let connected = within(node.runtime(), CONNECT_TIMEOUT, node.connected()).await;
         connected.ok_or(ConnectError::NotYet)?;
         Ok(Self { node })

@@ -2,6 +2,7 @@
 
 use crate::call::Waiting;
 use crate::census::{self, Census};
+use crate::endpoint::TransportKind;
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
 use crate::links::{LinkTable, WriteOrder};
@@ -14,7 +15,7 @@ use relay_core::{
     CallEnd, CallError, CloseReason, Dial, DialId, DialState, Instant, LinkId, LinkLimitReached,
     Node, NodeId, Open, Outbox, Output, Side, Stats,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -40,6 +41,8 @@ struct Inner {
     handlers: Handlers,
     listeners: Listeners,
     dials: VecDeque<Open>,
+    /// Why the last attempt of a dial failed, or its last link ended.
+    troubles: BTreeMap<DialId, String>,
     dial_waker: Option<Waker>,
     timer: TimerState,
     /// Where bytes of links without a partial frame are taken apart.
@@ -86,6 +89,7 @@ impl Engine {
             handlers: Handlers::default(),
             listeners: Listeners::default(),
             dials: VecDeque::new(),
+            troubles: BTreeMap::new(),
             dial_waker: None,
             timer: TimerState::default(),
             scratch: BytesMut::new(),
@@ -111,7 +115,7 @@ impl Engine {
         self.run(|inner, now| {
             inner.node.set_wall_clock(self.runtime.unix_time().as_secs(), now);
             let link = inner.node.open_link(side, now, &mut inner.out)?;
-            inner.links.insert(link);
+            inner.links.insert(link, now);
             Ok(link)
         })
     }
@@ -153,6 +157,16 @@ impl Engine {
         }
     }
 
+    /// Why the node has closed a link, if it has; otherwise wakes `cx` when it does.
+    pub(crate) fn closing(&self, link: LinkId, cx: &Context<'_>) -> Option<CloseReason> {
+        let mut inner = self.lock();
+        let io = inner.links.get_mut(link)?;
+        if io.closing.is_none() {
+            io.close_waker = Some(cx.waker().clone());
+        }
+        io.closing
+    }
+
     /// Reports that bytes of a link were written. Tells how many still wait in its queue.
     pub fn flushed(&self, link: LinkId, bytes: usize) -> usize {
         let mut inner = self.lock();
@@ -182,9 +196,33 @@ impl Engine {
         Poll::Pending
     }
 
-    /// Reports that no connection could be made.
-    pub fn dial_failed(self: &Arc<Self>, dial: DialId) {
-        self.run(|inner, now| inner.node.handle_dial_failed(dial, now, &mut inner.out));
+    /// Reports that no connection could be made, and why.
+    pub fn dial_failed(self: &Arc<Self>, dial: DialId, why: &str) {
+        self.run(|inner, now| {
+            inner.note_trouble(dial, why);
+            inner.node.handle_dial_failed(dial, now, &mut inner.out);
+        });
+    }
+
+    /// Notes how the link of a dial ended; empty for a good end.
+    pub(crate) fn link_ended(&self, dial: DialId, why: &str) {
+        self.lock().note_trouble(dial, why);
+    }
+
+    /// Notes what carries a link, for those who look.
+    pub(crate) fn carried_by(&self, link: LinkId, transport: Option<TransportKind>) {
+        if let Some(io) = self.lock().links.get_mut(link) {
+            io.transport = transport;
+        }
+    }
+
+    /// Why an address that this node dials gives no link, as far as the last attempt tells.
+    pub fn dial_trouble(&self) -> Option<String> {
+        let inner = self.lock();
+        let is_down = |dial: &Dial| !matches!(dial.state, DialState::Up(..) | DialState::Standby);
+        let mut dials = inner.node.control().dials();
+        let down = dials.find_map(|(id, dial)| is_down(dial).then(|| inner.troubles.get(&id))?);
+        down.cloned()
     }
 
     /// Does what is due and tells how long to sleep; wakes `cx` when that gets shorter.
@@ -274,7 +312,7 @@ impl Engine {
     /// Copies what the node knows of services and peers.
     pub fn registry(&self) -> RegistryView {
         let inner = self.lock();
-        view::registry(&inner.node, &inner.address, self.now())
+        view::registry(&inner.node, &inner.links, &inner.troubles, &inner.address, self.now())
     }
 
     /// Counts links, services, dials and calls without copying any of them.
@@ -286,6 +324,11 @@ impl Engine {
     /// Whether some node offers this service, as far as this node knows.
     pub fn is_offered(&self, service: &str) -> bool {
         self.lock().node.control().registry().offers(service).next().is_some()
+    }
+
+    /// Whether this node itself offers this service.
+    pub fn is_own(&self, service: &str) -> bool {
+        self.lock().handlers.contains(service)
     }
 
     /// Counters since the start.
@@ -372,12 +415,24 @@ impl Engine {
 }
 
 impl Inner {
+    /// Keeps the reason for as long as the dial is kept.
+    fn note_trouble(&mut self, dial: DialId, why: &str) {
+        let known: Vec<DialId> = self.node.control().dials().map(|(id, _)| id).collect();
+        self.troubles.retain(|id, _| known.contains(id));
+        if why.is_empty() {
+            self.troubles.remove(&dial);
+        } else if known.contains(&dial) {
+            self.troubles.insert(dial, why.chars().take(TROUBLE_LETTERS_MAX).collect());
+        }
+    }
+
     fn received(&mut self, link: LinkId, bytes: &[u8], now: Instant) {
         let Some(io) = self.links.get_mut(link) else { return };
         if io.closing.is_some() {
             return;
         }
         if io.tail.is_empty() {
+            io.passes(bytes, now);
             let scratch = &mut self.scratch;
             if scratch.capacity() < bytes.len() {
                 scratch.reserve(bytes.len().max(SCRATCH_BYTES));
@@ -403,11 +458,15 @@ impl Inner {
         let mut out = std::mem::take(&mut self.out);
         for output in out.drain() {
             match output {
-                Output::Transmit { link, frame } => self.queue(link, frame, &mut effects.wakes),
+                Output::Transmit { link, frame } => {
+                    self.queue(link, frame, &mut effects.wakes, now);
+                }
                 Output::Close { link, reason } => {
                     if let Some(io) = self.links.get_mut(link) {
                         io.closing = Some(reason);
-                        effects.wakes.extend(io.waker.take());
+                        // Both are of the task of the link, which may wait for either.
+                        let waker = io.waker.take().or_else(|| io.close_waker.take());
+                        effects.wakes.extend(waker);
                     }
                 }
                 Output::Deliver(delivery) => self.deliver(delivery, effects, now),
@@ -434,12 +493,22 @@ impl Inner {
         }
     }
 
-    fn queue(&mut self, link: LinkId, frame: Bytes, wakes: &mut Vec<Waker>) {
+    fn queue(&mut self, link: LinkId, frame: Bytes, wakes: &mut Vec<Waker>, now: Instant) {
         if let Some(io) = self.links.get_mut(link) {
+            io.passes(&frame, now);
             io.queued_bytes += frame.len();
             io.queue.push_back(frame);
             wakes.extend(io.waker.take());
         }
+    }
+}
+
+impl Drop for Engine {
+    /// Lets the tasks of the node find out that it is gone: nothing else would wake them.
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let wakers = [inner.dial_waker.take(), inner.timer.waker.take()];
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }
 
@@ -450,5 +519,7 @@ impl std::fmt::Debug for Engine {
 }
 
 const OUTPUTS_USUAL: usize = 256;
+/// Of a reason: some lines are long, none is a page.
+const TROUBLE_LETTERS_MAX: usize = 500;
 /// Bytes taken at a time for frames on their way through.
 const SCRATCH_BYTES: usize = 64 << 10;

@@ -37,6 +37,10 @@ impl Handlers {
         self.services.remove(name);
     }
 
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.services.contains_key(name)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.services.len()
     }

@@ -109,10 +109,18 @@ impl<R: Runtime> HomeBuilder<R> {
     /// # Errors
     /// [`ConnectError`] when the configuration cannot be used.
     #[expect(clippy::unused_async, reason = "must be called inside a runtime; says so in its type")]
-    pub async fn start(mut self) -> Result<Home<R>, ConnectError> {
+    pub async fn start(self) -> Result<Home<R>, ConnectError> {
+        self.start_on(R::current())
+    }
+
+    /// The same on a runtime that was made for it: with a TLS configuration of its own, say.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on(mut self, runtime: R) -> Result<Home<R>, ConnectError> {
         let endpoint = Endpoint::parse(&self.address).map_err(ConnectError::Address)?;
         self.config.upstreams.push(endpoint);
-        let node = Node::start(self.config).map_err(ConnectError::Start)?;
+        let node = Node::start_on(self.config, runtime).map_err(ConnectError::Start)?;
         for (name, service) in self.services {
             node.register(&name, service).map_err(ConnectError::Service)?;
         }

@@ -1,7 +1,9 @@
 //! What shells and engine share about each link: frames to write, and a partial frame read.
 
+use crate::endpoint::TransportKind;
 use bytes::{Bytes, BytesMut};
-use relay_core::{CloseReason, LinkId};
+use relay_core::frame::Kind;
+use relay_core::{CloseReason, Instant, LinkId};
 use std::collections::VecDeque;
 use std::task::Waker;
 
@@ -28,12 +30,32 @@ pub(crate) struct LinkIo {
     pub(crate) queued_bytes: usize,
     pub(crate) closing: Option<CloseReason>,
     pub(crate) waker: Option<Waker>,
+    /// Of whoever waits until the connection takes more, and would otherwise not hear of the end.
+    pub(crate) close_waker: Option<Waker>,
     /// The start of a frame whose rest has not come.
     pub(crate) tail: BytesMut,
+    /// What carries it, where the shell says so.
+    pub(crate) transport: Option<TransportKind>,
+    /// When a frame of a call last passed.
+    pub(crate) busy_at: Instant,
 }
 
+impl LinkIo {
+    /// Notices that a frame passes which begins with these bytes. Pings, and what keeps registries
+    /// up to date, pass over idle links too.
+    pub(crate) fn passes(&mut self, frame: &[u8], now: Instant) {
+        let is_of_a_call = |flags: &u8| flags & 15 >= Kind::Request as u8;
+        if frame.get(FLAGS_AT).is_some_and(is_of_a_call) {
+            self.busy_at = now;
+        }
+    }
+}
+
+/// Where the byte is whose low half is the kind of a frame.
+const FLAGS_AT: usize = 4;
+
 impl LinkTable {
-    pub(crate) fn insert(&mut self, id: LinkId) {
+    pub(crate) fn insert(&mut self, id: LinkId, now: Instant) {
         let slot = id.slot();
         if slot >= self.slots.len() {
             self.slots.resize_with(slot + 1, || None);
@@ -44,8 +66,15 @@ impl LinkTable {
             queued_bytes: 0,
             closing: None,
             waker: None,
+            close_waker: None,
             tail: BytesMut::new(),
+            transport: None,
+            busy_at: now,
         });
+    }
+
+    pub(crate) fn get(&self, id: LinkId) -> Option<&LinkIo> {
+        self.slots.get(id.slot())?.as_ref().filter(|link| link.id == id)
     }
 
     pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut LinkIo> {

@@ -13,8 +13,8 @@ use crate::transport::{Transport, drive};
 use crate::view::RegistryView;
 use bytes::Bytes;
 use relay_core::{
-    Balancing, CallError, Config, DialId, HandshakeError, Identity, Limits, LimitsInvalid,
-    NameInvalid, NodeId, Role, Side, Stats, TraceHop,
+    Balancing, CallError, Compression, Config, DialId, HandshakeError, Identity, Limits,
+    LimitsInvalid, NameInvalid, NodeId, Role, Side, Stats, TraceHop,
 };
 use std::fmt;
 use std::future::poll_fn;
@@ -52,6 +52,11 @@ pub struct NodeConfig {
     pub balancing: Balancing,
     /// What the node says its address is.
     pub address: String,
+    /// What longer bodies that the node writes are compressed with, where who reads them can.
+    pub compression: Option<Compression>,
+    /// A bit for each compression that frames to the node may have: all that it can read, and for a
+    /// Main all there are, unless this says otherwise.
+    pub compressions: Option<u8>,
 }
 
 /// What a handler answered.
@@ -62,6 +67,9 @@ pub enum Answer {
     /// Its own error object, as it wrote it.
     ApplicationError(Bytes),
 }
+
+/// The answer to a call, and the nodes that it crossed.
+pub type TracedAnswer = (Result<Answer, CallError>, Vec<TraceHop>);
 
 /// Why a node could not start.
 #[derive(Debug)]
@@ -97,6 +105,8 @@ impl NodeConfig {
             zone: String::new(),
             balancing: Balancing::default(),
             address: String::new(),
+            compression: None,
+            compressions: None,
         }
     }
 }
@@ -153,6 +163,8 @@ impl<R: Runtime> Node<R> {
         core.limits = config.limits;
         core.zone = config.zone;
         core.balancing = config.balancing;
+        core.compression = config.compression;
+        core.compressions = config.compressions.unwrap_or(core.compressions);
         let node = relay_core::Node::new(core, identity, random()?);
         let shared: Arc<dyn Runtime> = Arc::clone(&runtime) as _;
         let engine = Engine::new(node, config.address, Arc::clone(&shared));
@@ -193,10 +205,7 @@ impl<R: Runtime> Node<R> {
 
     /// The same, with the nodes that the call crossed if it asks for a trace: who served it first,
     /// this node last.
-    pub async fn call_traced(
-        &self,
-        request: CallRequest,
-    ) -> (Result<Answer, CallError>, Vec<TraceHop>) {
+    pub async fn call_traced(&self, request: CallRequest) -> TracedAnswer {
         let call = match self.engine.call(&request) {
             Ok(call) => call,
             Err(error) => return (Err(error), Vec::new()),
@@ -228,8 +237,24 @@ impl<R: Runtime> Node<R> {
         request: &CallRequest,
     ) -> Result<(CallStream, impl Future<Output = Result<Answer, CallError>> + use<R>), CallError>
     {
+        let (stream, answer) = self.call_streaming_traced(request)?;
+        Ok((stream, async { answer.await.0 }))
+    }
+
+    /// The same, with the nodes that the call crossed if it asks for a trace.
+    ///
+    /// # Errors
+    /// A [`CallError`] when the call is not accepted at all, or with its outcome.
+    pub fn call_streaming_traced(
+        &self,
+        request: &CallRequest,
+    ) -> Result<(CallStream, impl Future<Output = TracedAnswer> + use<R>), CallError> {
         let (stream, call) = self.engine.call_streaming(request, STREAM_WINDOW)?;
-        Ok((stream, async { outcome(call.await.0) }))
+        let answer = async {
+            let (answer, trace) = call.await;
+            (outcome(answer), trace)
+        };
+        Ok((stream, answer))
     }
 
     /// Offers a service to everyone.
@@ -264,6 +289,12 @@ impl<R: Runtime> Node<R> {
         self.engine.is_offered(service)
     }
 
+    /// Whether this node itself offers this service.
+    #[must_use]
+    pub fn is_own(&self, service: &str) -> bool {
+        self.engine.is_own(service)
+    }
+
     /// Keeps a link to another Main from now on.
     pub fn add_peer(&self, endpoint: &Endpoint) -> DialId {
         self.engine.dial(&[endpoint.to_string()])
@@ -289,6 +320,12 @@ impl<R: Runtime> Node<R> {
     /// Waits until a link that this node dialled is authenticated.
     pub async fn connected(&self) {
         poll_fn(|cx| self.engine.poll_until(|node| node.control().is_connected(), cx)).await;
+    }
+
+    /// Why there is no link yet, as far as the last attempt of a dial tells.
+    #[must_use]
+    pub fn dial_trouble(&self) -> Option<String> {
+        self.engine.dial_trouble()
     }
 
     /// Events from now on.
@@ -365,7 +402,7 @@ impl<R: Runtime> Node<R> {
         let Ok(link) = self.engine.open_link(Side::Accepted) else { return };
         let runtime: Arc<dyn Runtime> = Arc::clone(&self.runtime) as _;
         let driven = drive(Arc::clone(&self.engine), link, transport, runtime);
-        self.runtime.spawn(Box::pin(driven));
+        self.runtime.spawn(Box::pin(async { drop(driven.await) }));
     }
 }
 

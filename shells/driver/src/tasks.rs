@@ -55,11 +55,12 @@ async fn connect(engine: Arc<Engine>, runtime: Arc<dyn Runtime>, open: Open) {
         Ok(transport) => {
             tracing::info!(address = open.address, "connected");
             let Ok(link) = engine.open_link(Side::Dialled(open.dial)) else { return };
-            drive(engine, link, transport, runtime).await;
+            let why = drive(Arc::clone(&engine), link, transport, runtime).await;
+            engine.link_ended(open.dial, &why);
         }
         Err(error) => {
             tracing::info!(address = open.address, %error, "could not connect");
-            engine.dial_failed(open.dial);
+            engine.dial_failed(open.dial, &error.to_string());
         }
     }
 }
@@ -70,4 +71,5 @@ async fn establish(runtime: &dyn Runtime, address: &str) -> io::Result<Box<dyn T
 }
 
 const TIMER_LOOK: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A shell that bounds its dials itself does so before this, because it knows better what is slow.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(11);

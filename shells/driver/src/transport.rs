@@ -1,5 +1,6 @@
 //! One task for each link: it reads what has come, writes what is queued, and sleeps.
 
+use crate::endpoint::TransportKind;
 use crate::engine::Engine;
 use crate::links::WriteOrder;
 use crate::runtime::{Runtime, within};
@@ -31,6 +32,11 @@ pub trait Transport: Unpin + Send + 'static {
 
     /// Ends the connection in good order.
     fn poll_close(&mut self, reason: CloseReason, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// What it is, for those who look at the links of a node.
+    fn kind(&self) -> Option<TransportKind> {
+        None
+    }
 }
 
 impl Transport for Box<dyn Transport> {
@@ -53,15 +59,20 @@ impl Transport for Box<dyn Transport> {
     fn poll_close(&mut self, reason: CloseReason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         (**self).poll_close(reason, cx)
     }
+
+    fn kind(&self) -> Option<TransportKind> {
+        (**self).kind()
+    }
 }
 
-/// Drives a link until its connection ends.
+/// Drives a link until its connection ends. Gives the reason, which is empty for a good end.
 pub(crate) async fn drive<T: Transport>(
     engine: Arc<Engine>,
     link: LinkId,
     transport: T,
     runtime: Arc<dyn Runtime>,
-) {
+) -> String {
+    engine.carried_by(link, transport.kind());
     let mut running = Running {
         engine,
         link,
@@ -72,15 +83,19 @@ pub(crate) async fn drive<T: Transport>(
         closing: None,
     };
     let ended = poll_fn(|cx| running.poll(cx)).await;
+    let is_failure = ended.is_err();
     let detail = match ended {
         Ok(Some(reason)) => {
             // A peer that does not read must not keep the connection for ever.
-            let Running { transport, queue, .. } = &mut running;
+            let Running { engine, transport, queue, .. } = &mut running;
             let close = poll_fn(|cx| {
-                if transport.poll_send(cx, queue)?.is_pending() {
-                    return Poll::Pending;
+                while transport.poll_send(cx, queue)?.is_ready() {
+                    let order = engine.poll_writes(link, queue, WRITE_BYTES, cx);
+                    if !matches!(order, Poll::Ready(WriteOrder::Write)) {
+                        return transport.poll_close(reason, cx);
+                    }
                 }
-                transport.poll_close(reason, cx)
+                Poll::Pending
             });
             let _ = within(&*runtime, CLOSE_TIMEOUT, close).await;
             String::new()
@@ -89,6 +104,7 @@ pub(crate) async fn drive<T: Transport>(
         Err(error) => error.to_string(),
     };
     running.engine.closed(running.link, &detail);
+    if is_failure { detail } else { String::new() }
 }
 
 struct Running<T> {
@@ -149,7 +165,11 @@ impl<T: Transport> Running<T> {
                         self.backlog = self.engine.flushed(self.link, self.unflushed);
                         self.unflushed = 0;
                     }
-                    Poll::Pending => return Ok(()),
+                    Poll::Pending => {
+                        // What is not taken must not hide that the node has closed the link.
+                        self.closing = self.engine.closing(self.link, cx);
+                        return Ok(());
+                    }
                 }
             }
             match self.engine.poll_writes(self.link, &mut self.queue, WRITE_BYTES, cx) {

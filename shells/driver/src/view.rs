@@ -1,7 +1,9 @@
 //! The registry and the links of a node, copied out for people and for HTTP.
 
+use crate::endpoint::{Endpoint, TransportKind};
+use crate::links::{LinkIo, LinkTable};
 use relay_core::{
-    BreakerState, Dial, DialState, InstanceView, Instant, LinkId, Node, NodeId, Role,
+    BreakerState, Dial, DialId, DialState, InstanceView, Instant, LinkId, Node, NodeId, Role,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -133,6 +135,62 @@ pub struct PeerView {
     pub latency: Option<Duration>,
     /// It said that it is leaving.
     pub is_draining: bool,
+    /// What carries the link, or would.
+    pub transport: Option<TransportKind>,
+    /// What the link does.
+    pub state: LinkState,
+    /// Why there is no link, as far as the last attempt tells; none while there is one.
+    pub trouble: Option<String>,
+}
+
+/// What a link does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LinkState {
+    /// The connection or the handshake is under way.
+    Connecting,
+    /// Calls, answers or streams passed within the last minute.
+    Active,
+    /// Only pings and news of the registry did.
+    Idle,
+    /// It is being closed.
+    Closing,
+    /// It ended in good order, or was never tried; the next attempt comes.
+    #[default]
+    Closed,
+    /// It could not be made or was lost; the next attempt comes.
+    Failed,
+}
+
+impl LinkState {
+    /// The word used in JSON and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Active => "active",
+            Self::Idle => "idle",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn of_link(link: Option<&LinkIo>, now: Instant) -> Self {
+        match link {
+            None => Self::Closed,
+            Some(link) if link.closing.is_some() => Self::Closing,
+            Some(link) if now.since(link.busy_at) < IDLE_AFTER => Self::Active,
+            Some(_) => Self::Idle,
+        }
+    }
+
+    const fn of_dial(status: PeerStatus, has_trouble: bool) -> Self {
+        match status {
+            PeerStatus::Connecting => Self::Connecting,
+            PeerStatus::Connected | PeerStatus::Waiting if has_trouble => Self::Failed,
+            PeerStatus::Connected | PeerStatus::Waiting => Self::Closed,
+        }
+    }
 }
 
 /// How the link to a peer stands.
@@ -185,7 +243,35 @@ fn measured(node: &Node) -> BTreeMap<(&str, &NodeId, LinkId), ServiceView> {
 }
 
 /// Copies what `node` knows; `address` is what it calls itself.
-pub(crate) fn registry(node: &Node, address: &str, now: Instant) -> RegistryView {
+pub(crate) fn registry(
+    node: &Node,
+    links: &LinkTable,
+    troubles: &BTreeMap<DialId, String>,
+    address: &str,
+    now: Instant,
+) -> RegistryView {
+    let services = services(node, address, now);
+    let mut peers = linked(node, links, now);
+    let control = node.control();
+    let is_down = |state| !matches!(state, DialState::Up(..) | DialState::Standby);
+    let down = control.dials().filter(|(_, dial)| is_down(dial.state));
+    peers.extend(down.map(|(id, dial)| {
+        let (status, trouble) = (PeerStatus::of(dial.state), troubles.get(&id));
+        PeerView {
+            node: dial.node().map(ToString::to_string),
+            address: dial.address().into(),
+            status,
+            transport: transport_of(dial),
+            state: LinkState::of_dial(status, trouble.is_some()),
+            trouble: trouble.cloned(),
+            ..PeerView::default()
+        }
+    }));
+    peers.sort_by(|a, b| (&a.node, &a.address).cmp(&(&b.node, &b.address)));
+    RegistryView { services, peers }
+}
+
+fn services(node: &Node, address: &str, now: Instant) -> Vec<ServiceView> {
     let control = node.control();
     let known = measured(node);
     let services = control.registry().iter().map(|(name, offered_by, registration)| {
@@ -217,8 +303,13 @@ pub(crate) fn registry(node: &Node, address: &str, now: Instant) -> RegistryView
             zone: learned.label("zone").unwrap_or_default().into(),
             ..known.get(&(name, offered_by, link)).cloned().unwrap_or_default()
         });
-    let services = services.chain(federated).collect();
-    let mut peers: Vec<PeerView> = Vec::new();
+    services.chain(federated).collect()
+}
+
+/// The linked Homes and Mains.
+fn linked(node: &Node, links: &LinkTable, now: Instant) -> Vec<PeerView> {
+    let control = node.control();
+    let mut peers = Vec::new();
     for (link, linked) in control.links().filter(|(_, l)| l.peer.role != Role::Caller) {
         let leads_there = |dial: &Dial| match dial.state {
             DialState::Up(up, _) => up == link,
@@ -230,6 +321,7 @@ pub(crate) fn registry(node: &Node, address: &str, now: Instant) -> RegistryView
             Role::Main => control.federation().count_of(link) as usize,
             Role::Home | Role::Caller => linked.services.len(),
         };
+        let io = links.get(link);
         peers.push(PeerView {
             node: Some(linked.peer.node.to_string()),
             address: dialled.map_or_else(String::new, |(_, dial)| dial.address().into()),
@@ -240,16 +332,19 @@ pub(crate) fn registry(node: &Node, address: &str, now: Instant) -> RegistryView
             status: PeerStatus::Connected,
             latency: node.round_trip(link),
             is_draining: linked.is_leaving,
+            transport: io
+                .and_then(|io| io.transport)
+                .or_else(|| dialled.and_then(|(_, dial)| transport_of(dial))),
+            state: LinkState::of_link(io, now),
+            trouble: None,
         });
     }
-    let is_down = |state| !matches!(state, DialState::Up(..) | DialState::Standby);
-    let down = control.dials().filter(|(_, dial)| is_down(dial.state));
-    peers.extend(down.map(|(_, dial)| PeerView {
-        node: dial.node().map(ToString::to_string),
-        address: dial.address().into(),
-        status: PeerStatus::of(dial.state),
-        ..PeerView::default()
-    }));
-    peers.sort_by(|a, b| (&a.node, &a.address).cmp(&(&b.node, &b.address)));
-    RegistryView { services, peers }
+    peers
 }
+
+fn transport_of(dial: &Dial) -> Option<TransportKind> {
+    Endpoint::parse(dial.address()).ok().map(|endpoint| endpoint.transport())
+}
+
+/// How long a link may be without calls before it counts as idle.
+const IDLE_AFTER: Duration = Duration::from_secs(60);

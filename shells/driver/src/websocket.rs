@@ -13,15 +13,20 @@ use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use async_tungstenite::tungstenite::{Error, Message};
 use bytes::{Bytes, BytesMut};
 use futures_util::{AsyncRead, AsyncWrite, Sink, Stream};
+use head::WholeHead;
 use relay_core::{CloseReason, ErrorCode};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+mod head;
+#[cfg(test)]
+mod tests;
+
 /// A WebSocket over any byte stream, after its handshake.
 pub struct WebSocketTransport<S> {
-    stream: WebSocketStream<S>,
+    stream: WebSocketStream<WholeHead<S>>,
     /// Where small frames are joined.
     space: BytesMut,
     /// The rest of a frame that is larger than a message.
@@ -33,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketTransport<S> {
     /// The accepting end, where something else has answered the upgrade; `read` are bytes that came
     /// behind it.
     pub async fn accept(stream: S, read: Bytes) -> Self {
-        let config = Some(config());
+        let (stream, config) = (WholeHead::passed(stream), Some(config()));
         Self::new(if read.is_empty() {
             WebSocketStream::from_raw_socket(stream, Role::Server, config).await
         } else {
@@ -48,8 +53,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketTransport<S> {
     /// # Errors
     /// The peer asked for something else, or the stream ended.
     pub async fn upgrade(stream: S) -> io::Result<Self> {
-        let accepting =
-            async_tungstenite::accept_hdr_async_with_config(stream, NoPages, Some(config()));
+        let accepting = async_tungstenite::accept_hdr_async_with_config(
+            WholeHead::new(stream),
+            NoPages,
+            Some(config()),
+        );
         Ok(Self::new(accepting.await.map_err(upgrade_failed)?))
     }
 
@@ -58,13 +66,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketTransport<S> {
     /// # Errors
     /// The other end refused it, or the stream ended.
     pub async fn connect(stream: S, authority: &str, path: &str) -> io::Result<Self> {
-        let url = format!("ws://{authority}{path}");
+        let (url, stream) = (format!("ws://{authority}{path}"), WholeHead::new(stream));
         let asking = async_tungstenite::client_async_with_config(url, stream, Some(config()));
         let (stream, _) = asking.await.map_err(upgrade_failed)?;
         Ok(Self::new(stream))
     }
 
-    fn new(stream: WebSocketStream<S>) -> Self {
+    fn new(stream: WebSocketStream<WholeHead<S>>) -> Self {
         Self { stream, space: BytesMut::new(), rest: Bytes::new(), close_sent: false }
     }
 
@@ -163,8 +171,31 @@ impl Callback for NoPages {
     }
 }
 
+/// Why there is no WebSocket, with what the other end said.
 fn upgrade_failed(error: Error) -> io::Error {
-    io::Error::other(format!("the WebSocket upgrade failed: {error}"))
+    match error {
+        Error::Http(response) => {
+            let status = response.status();
+            let body = response.body().as_deref().unwrap_or_default();
+            let said: String = String::from_utf8_lossy(body)
+                .trim()
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .take(SAID_LETTERS_MAX)
+                .collect();
+            let colon = if said.is_empty() { "" } else { ": " };
+            io::Error::other(format!(
+                "the WebSocket upgrade was answered with {status}{colon}{said}"
+            ))
+        }
+        Error::Protocol(_) | Error::HttpFormat(_) => io::Error::other(format!(
+            "no HTTP is spoken there ({error}): dial tcp:// if it is a port for relay links, \
+             wss:// if it speaks TLS"
+        )),
+        // The stream has a reason of its own, which the shell knows how to word.
+        Error::Io(error) if error.get_ref().is_some() => error,
+        other => io::Error::other(format!("the WebSocket upgrade failed: {other}")),
+    }
 }
 
 fn config() -> WebSocketConfig {
@@ -211,5 +242,7 @@ fn to_io(error: Error) -> io::Error {
 /// Largest message sent and accepted. Before authentication no more than this is ever held.
 const MESSAGE_BYTES_MAX: usize = 32 << 10;
 const READ_BYTES: usize = 4 << 10;
+/// What is shown of a refusal.
+const SAID_LETTERS_MAX: usize = 200;
 /// One batch of messages; more is not handed over before the last batch was flushed.
 const WRITE_BYTES_MAX: usize = 1 << 20;

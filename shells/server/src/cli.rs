@@ -7,7 +7,7 @@ mod single_dash;
 
 pub use args::{
     BenchArgs, CallArgs, CallerArgs, Cli, Command, DemoArgs, NodeArgs, RequestArgs, RunArgs,
-    SimArgs, TraceArgs,
+    SimArgs, TlsArgs, TraceArgs,
 };
 pub use failure::Failure;
 pub(crate) use failure::one_line;

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod call;
 mod client;
+mod connector;
 pub mod demo;
 pub mod explain;
 pub mod peers;
@@ -10,6 +11,7 @@ pub mod run;
 pub mod services;
 pub mod sim;
 mod table;
+mod tls;
 
 use crate::cli::Failure;
 use std::future::Future;

@@ -10,6 +10,7 @@ mod mode;
 mod node_type;
 mod print;
 mod secrets;
+mod tls;
 mod values;
 
 pub use keys::{KEYS, RULES};
@@ -17,7 +18,8 @@ pub use layers::Environment;
 pub(crate) use layers::distance;
 pub use mode::Mode;
 pub use node_type::NodeType;
-pub use secrets::{read_token, secret_key};
+pub use secrets::{read_token, secret_key, warn_if_open};
+pub use tls::TlsSettings;
 pub use values::{duration, duration_text};
 
 use crate::cli::{Failure, RunArgs};
@@ -25,7 +27,7 @@ use crate::discovery::Peer;
 use crate::hosts::ServiceSpec;
 use keys as k;
 use layers::Layers;
-use relay_tokio::{Balancing, Endpoint, Limits};
+use relay_tokio::{Balancing, Compression, Endpoint, Limits, SocketOptions};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -37,6 +39,10 @@ pub struct Config {
     pub node: NodeSettings,
     /// The listener for HTTP and WebSocket.
     pub http: HttpSettings,
+    /// Certificates.
+    pub tls: TlsSettings,
+    /// Options of the sockets.
+    pub socket: SocketOptions,
     /// The registry.
     pub registry: RegistrySettings,
     /// Bounds and periods of the node.
@@ -68,6 +74,8 @@ pub struct NodeSettings {
     pub cluster: String,
     /// Where the node is.
     pub zone: Option<String>,
+    /// What longer bodies are compressed with.
+    pub compression: Option<Compression>,
     /// What the node says its address is, where that is not the listener's.
     pub address: Option<String>,
     /// File of the token.
@@ -78,6 +86,10 @@ pub struct NodeSettings {
     pub program: Option<PathBuf>,
     /// The listener for relay links over plain TCP.
     pub listen_tcp: Option<SocketAddr>,
+    /// The same over TLS.
+    pub listen_tls: Option<SocketAddr>,
+    /// The same over QUIC.
+    pub listen_quic: Option<SocketAddr>,
     /// How long calls in flight may take after a stop signal.
     pub shutdown_grace: Duration,
 }
@@ -147,8 +159,11 @@ impl Config {
     pub fn load(flags: &RunArgs, environment: &Environment) -> Result<Self, Failure> {
         let layers = Layers::collect(flags, environment)?;
         let limits = limits::read(&layers)?;
+        let node = node_settings(&layers)?;
         let config = Self {
-            node: node_settings(&layers)?,
+            tls: tls::read(&layers, &node)?,
+            socket: tls::sockets(&layers)?,
+            node,
             http: http_settings(&layers)?,
             registry: RegistrySettings {
                 enable: layers.required(&k::REGISTRY_ENABLE, values::boolean)?,
@@ -164,7 +179,7 @@ impl Config {
             },
             layers,
         };
-        config.check_exposure()?;
+        tls::check_exposure(&config.layers, &config.node, &config.http, &config.tls)?;
         Ok(config)
     }
 
@@ -211,30 +226,6 @@ impl Config {
         }
         Ok(())
     }
-
-    /// Nothing here encrypts: other machines may only reach it when the operator says so.
-    fn check_exposure(&self) -> Result<(), Failure> {
-        if self.layers.required(&k::HTTP_INSECURE_PUBLIC, values::boolean)? {
-            return Ok(());
-        }
-        let http = Some((&k::HTTP_HOST, self.http.address));
-        let tcp = self.node.listen_tcp.map(|address| (&k::NODE_LISTEN_TCP, address));
-        for (key, address) in [http, tcp].into_iter().flatten() {
-            if !address.ip().is_loopback() {
-                let source = self.layers.source_of(key);
-                return Err(Failure::usage(format!(
-                    "{} = \"{address}\" ({source}) is open to other machines, and the relay does \
-                     not encrypt: whoever is on the way can read and change every call",
-                    key.path
-                ))
-                .with_hint(
-                    "listen on 127.0.0.1 behind a proxy with TLS, or add --insecure-public if the \
-                     network is trusted",
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 fn node_settings(layers: &Layers) -> Result<NodeSettings, Failure> {
@@ -247,11 +238,14 @@ fn node_settings(layers: &Layers) -> Result<NodeSettings, Failure> {
         peers: layers.list(&k::NODE_PEERS, values::peer)?,
         cluster: layers.required(&k::NODE_CLUSTER, values::node_id)?,
         zone: layers.optional(&k::NODE_ZONE, values::node_id)?,
+        compression: layers.required(&k::NODE_COMPRESSION, values::compression)?,
         address: layers.optional(&k::NODE_ADDRESS, values::host_and_port)?,
         token_file: layers.optional(&k::NODE_TOKEN_FILE, values::path)?,
         key_file: layers.optional(&k::NODE_KEY_FILE, values::path)?,
         program: layers.optional(&k::NODE_PROGRAM, values::path)?,
         listen_tcp: layers.optional(&k::NODE_LISTEN_TCP, values::socket_address)?,
+        listen_tls: layers.optional(&k::NODE_LISTEN_TLS, values::socket_address)?,
+        listen_quic: layers.optional(&k::NODE_LISTEN_QUIC, values::socket_address)?,
         shutdown_grace: layers
             .required(&k::NODE_SHUTDOWN_GRACE, values::duration_at_most_an_hour)?,
     })

@@ -35,13 +35,18 @@ pub(crate) use cors::RELAY_ERROR;
 pub use cors::{Cors, CorsInvalid, Origin, OriginInvalid};
 pub use timestamp::rfc3339;
 
+pub use crate::ws::ClientLimits;
+
+use crate::calls::Runner;
 use crate::discovery::{DiscoveryConfig, Peers};
 use crate::metrics::Metrics;
+use crate::ws::{ClientSettings, Clients};
 use axum::Router;
 use axum::routing::{delete, get, post};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{StatusCode, Uri};
-use relay_tokio::Node;
+use relay_tokio::tls::Acceptor;
+use relay_tokio::{Node, SocketOptions};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -65,8 +70,13 @@ pub struct GatewayConfig {
     pub cors: Cors,
     /// Headers added to every response.
     pub headers: Vec<(String, String)>,
-    /// Web pages that may open relay links; pages of this node's own loopback address always may.
+    /// Web pages that may open WebSockets; pages of this node's own loopback address always may.
     pub allowed_origins: Vec<Origin>,
+    /// What clients of `/ws` must show; nothing when there is none.
+    pub token: Option<String>,
+    /// Bounds of each client of `/ws`. Its messages are bounded as bodies are, its silence as idle
+    /// connections are, and it shows the token within the time for a head.
+    pub clients: ClientLimits,
     /// Whether `/registry` is served, and what else names services and peers.
     pub enable_registry: bool,
     /// Longest time for the body of a request to arrive.
@@ -85,6 +95,10 @@ pub struct GatewayConfig {
     pub batch_bytes_max: usize,
     /// Most connections at once; one more is answered 503.
     pub connections_max: usize,
+    /// How TLS is spoken; plain HTTP when there is none.
+    pub tls: Option<Acceptor>,
+    /// Options of the sockets of connections.
+    pub socket: SocketOptions,
 }
 
 impl Default for GatewayConfig {
@@ -94,6 +108,8 @@ impl Default for GatewayConfig {
             cors: Cors::off(),
             headers: Vec::new(),
             allowed_origins: Vec::new(),
+            token: None,
+            clients: ClientLimits::default(),
             enable_registry: true,
             read_timeout: Duration::from_secs(15),
             write_timeout: Duration::from_secs(15),
@@ -103,6 +119,8 @@ impl Default for GatewayConfig {
             body_bytes_max: 1 << 20,
             batch_bytes_max: 4 << 20,
             connections_max: 10_000,
+            tls: None,
+            socket: SocketOptions::default(),
         }
     }
 }
@@ -144,8 +162,18 @@ impl Gateway {
     pub fn with_peers(peers: Peers, config: GatewayConfig) -> Result<Self, GatewayConfigInvalid> {
         let headers = config.headers.iter().map(extra_header).collect::<Result<_, _>>()?;
         let started_at = Instant::now();
+        let metrics = Metrics::new(peers.node(), started_at);
+        let runner = Arc::new(Runner {
+            node: peers.node().clone(),
+            metrics: Arc::clone(metrics.calls()),
+            batch_bytes_max: config.batch_bytes_max,
+        });
+        let clients = Arc::new(Clients::new(Arc::clone(&runner), client_settings(&config)));
+        metrics.watch_clients(&clients);
         let shared = Arc::new(Shared {
-            metrics: Metrics::new(peers.node(), started_at),
+            metrics,
+            runner,
+            clients,
             node: peers.node().clone(),
             peers,
             config,
@@ -182,6 +210,8 @@ struct Shared {
     node: Node,
     peers: Peers,
     metrics: Metrics,
+    runner: Arc<Runner>,
+    clients: Arc<Clients>,
     config: GatewayConfig,
     headers: Vec<(HeaderName, HeaderValue)>,
     started_at: Instant,
@@ -205,6 +235,17 @@ impl Shared {
     }
 }
 
+fn client_settings(config: &GatewayConfig) -> ClientSettings {
+    ClientSettings {
+        limits: config.clients.clone(),
+        message_bytes_max: config.body_bytes_max,
+        clients_max: config.connections_max,
+        idle_timeout: config.idle_timeout,
+        token_timeout: config.head_timeout,
+        token: config.token.clone(),
+    }
+}
+
 fn routes(shared: &Arc<Shared>) -> Router {
     let router = Router::new()
         .route("/", get(status::index))
@@ -213,6 +254,7 @@ fn routes(shared: &Arc<Shared>) -> Router {
         .route("/info", get(status::info))
         .route("/metrics", get(metrics::scrape))
         .route("/federation/health", get(federation::health))
+        .route("/ws", get(upgrade::json_client))
         .route("/ws/p2p", get(upgrade::relay_link));
     let router = if shared.config.enable_registry {
         router

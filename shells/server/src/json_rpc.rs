@@ -18,6 +18,7 @@ mod scan;
 mod trace;
 
 pub use address::{NodeAddress, NodeAddressInvalid, NodeKind};
+pub(crate) use answer::{is_error_object, write_string};
 pub use answer::{write_answer, write_error};
 pub use discover::{DiscoverInfo, write_discover};
 pub use method::{Call, CallOptions, TIMEOUT_MAX, Target};
@@ -25,7 +26,8 @@ pub use trace::{Trace, write_trace};
 
 use bytes::Bytes;
 use relay_tokio::{CallError, ErrorCode};
-use scan::{Kind, Malformed, Scanner, Value, check_utf8, unescape};
+pub(crate) use scan::{Kind, Malformed, SCAN_DEPTH_MAX, Scanner, Value, one_value};
+use scan::{check_utf8, unescape};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -45,6 +47,9 @@ pub struct Front<'a> {
     pub service: Option<&'a str>,
     /// What the caller asked for outside the body.
     pub options: CallOptions,
+    /// The caller is connected for longer than one request, so that `rpc.*` can be about the
+    /// connection itself: see [`Target::Control`].
+    pub is_connected: bool,
 }
 
 /// A request body, understood.
@@ -166,6 +171,7 @@ struct Envelope<'a> {
     method: Option<Value>,
     params: Option<Value>,
     id: Option<Value>,
+    extension: Option<Value>,
     unknown: Vec<&'a [u8]>,
     fault: Option<&'static str>,
     has_two_ids: bool,
@@ -180,6 +186,7 @@ impl<'a> Envelope<'a> {
             b"method" => &mut self.method,
             b"params" => &mut self.params,
             b"id" => &mut self.id,
+            b"relay" => &mut self.extension,
             _ => return self.take_unknown(key),
         };
         if slot.replace(value).is_some() {
@@ -216,7 +223,9 @@ impl<'a> Envelope<'a> {
             }
         };
         let params = self.params.map(|params| slice(&params.span)).unwrap_or_default();
-        match (Call::of(&method, params, front), id) {
+        let extension = self.extension.map(|value| slice(&value.span)).unwrap_or_default();
+        let call = Call::of(&method, params, front).map(|call| Call { extension, ..call });
+        match (call, id) {
             (Ok(call), Some(id)) => Entry::Call { id, call },
             (Ok(call), None) => Entry::Notification(call),
             (Err(error), Some(id)) => Entry::Invalid { id: Some(id), error },

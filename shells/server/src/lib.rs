@@ -1,6 +1,7 @@
 //! The product: the binary `relay` with its HTTP and JSON gateways, service hosts and client
 //! tools, as a library so that tests can run the same parts.
 
+mod calls;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -11,3 +12,4 @@ pub mod json_rpc;
 pub mod log;
 mod metrics;
 mod trace_context;
+mod ws;

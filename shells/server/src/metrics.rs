@@ -11,14 +11,16 @@ mod node;
 
 pub(crate) use calls::{CallMetrics, CallTimer, Outcome};
 
+use crate::ws::Clients;
 use node::NodeCollector;
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use relay_tokio::Node;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// All metrics of a process.
@@ -26,6 +28,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     calls: Arc<CallMetrics>,
     requests: Family<RequestLabels, Counter>,
+    clients: Gauge,
+    connected: OnceLock<Arc<Clients>>,
 }
 
 /// The two text forms that scrapers read.
@@ -77,17 +81,25 @@ impl Metrics {
             "HTTP requests answered, by route and status",
             requests.clone(),
         );
+        let clients = Gauge::default();
+        let help = "Clients connected to /ws";
+        registry.register("websocket_clients", help, clients.clone());
         registry.register_collector(Box::new(NodeCollector::new(
             node.clone(),
             Arc::clone(&calls),
             started_at,
         )));
-        Self { registry, calls, requests }
+        Self { registry, calls, requests, clients, connected: OnceLock::new() }
     }
 
     /// The calls that came in by a gateway.
     pub(crate) const fn calls(&self) -> &Arc<CallMetrics> {
         &self.calls
+    }
+
+    /// Counts these clients from now on.
+    pub(crate) fn watch_clients(&self, clients: &Arc<Clients>) {
+        self.connected.get_or_init(|| Arc::clone(clients));
     }
 
     /// Counts an HTTP request. `route` must be one of a fixed few.
@@ -97,6 +109,8 @@ impl Metrics {
 
     /// Writes everything.
     pub(crate) fn write(&self, format: Format) -> Result<String, fmt::Error> {
+        let clients = self.connected.get().map_or(0, |clients| clients.count());
+        self.clients.set(i64::try_from(clients).unwrap_or(i64::MAX));
         let mut out = String::with_capacity(TEXT_BYTES_USUAL);
         match format {
             Format::OpenMetrics => text::encode(&mut out, &self.registry)?,

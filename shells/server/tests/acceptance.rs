@@ -8,6 +8,8 @@
 mod bench;
 #[path = "acceptance/calls.rs"]
 mod calls;
+#[path = "../../tokio/tests/support/certificates.rs"]
+mod certificates;
 #[path = "support/client.rs"]
 mod client;
 #[path = "acceptance/deaths.rs"]
@@ -28,6 +30,8 @@ mod specification;
 mod startup;
 #[path = "acceptance/stops.rs"]
 mod stops;
+#[path = "acceptance/tls.rs"]
+mod tls;
 #[path = "acceptance/tools.rs"]
 mod tools;
 #[path = "acceptance/upstream.rs"]

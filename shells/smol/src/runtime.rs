@@ -84,12 +84,18 @@ impl Runtime for Smol {
 }
 
 async fn establish(endpoint: Endpoint) -> io::Result<Box<dyn Transport>> {
+    if endpoint.transport().is_encrypted() {
+        let why = "this shell speaks neither TLS nor QUIC: dial ws:// or tcp://";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
     let socket = TcpStream::connect(endpoint.authority()).await?;
     Ok(match &endpoint {
-        Endpoint::WebSocket { authority, path } => {
+        Endpoint::WebSocket { authority, path } | Endpoint::SecureWebSocket { authority, path } => {
             Box::new(WebSocket::connect(socket, authority, path).await?)
         }
-        Endpoint::Tcp { .. } => Box::new(Tcp::new(socket)),
+        Endpoint::Tcp { .. } | Endpoint::Tls { .. } | Endpoint::Quic { .. } => {
+            Box::new(Tcp::new(socket))
+        }
     })
 }
 

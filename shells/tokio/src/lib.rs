@@ -45,13 +45,34 @@
 //! println!("{:?}", answer.await?);
 //! # drop(home); Ok(()) }
 //! ```
+//!
+//! Addresses with `wss://`, `tls://` and `quic://` encrypt. The certificate of the Main is checked
+//! against the CAs of the system, or of your own federation:
+//!
+//! ```no_run
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use relay_tokio::{Home, Runtime, Tokio, tls::ClientTls};
+//!
+//! let tls = ClientTls::default().with_ca_file("ca.crt")?;
+//! let runtime = Tokio::current().with_tls(tls);
+//! let home = Home::connect("quic://relay.example.com:8443").start_on(runtime)?;
+//! # drop(home); Ok(()) }
+//! ```
 
+mod complaints;
+mod first_byte;
+pub mod quic;
 mod runtime;
+mod socket;
+mod stream;
 mod tcp;
+pub mod tls;
 mod websocket;
 
 pub use relay_driver::api::*;
 pub use runtime::Tokio;
+pub use socket::SocketOptions;
+pub use stream::{ByteStream, Stream};
 pub use tcp::Tcp;
 pub use websocket::WebSocket;
 

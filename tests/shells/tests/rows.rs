@@ -2,8 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "a test program")]
 
+#[path = "../../../shells/tokio/tests/support/certificates.rs"]
+mod certificates;
 #[path = "rows/mains.rs"]
 mod mains;
+#[path = "rows/secure.rs"]
+mod secure;
 
 use relay_driver::Runtime;
 use relay_shell_tests::{World, scenarios};
@@ -15,7 +19,7 @@ macro_rules! rows {
     ($($name:ident: $shell:ty => $main:ident;)+) => {
         $(#[test]
         fn $name() {
-            run::<$shell>(&mains::$main());
+            run(&mains::$main(), <$shell>::current);
         })+
     };
 }
@@ -29,6 +33,21 @@ rows! {
     tokio_at_a_main_on_smol_over_tcp: Tokio => smol_tcp;
     smol_at_a_main_on_tokio_over_websockets: Smol => tokio_websocket;
     smol_at_a_main_on_tokio_over_tcp: Smol => tokio_tcp;
+}
+
+#[test]
+fn tokio_over_tls() {
+    run(&secure::tls(), secure::believing);
+}
+
+#[test]
+fn tokio_over_websockets_and_tls() {
+    run(&secure::websocket(), secure::believing);
+}
+
+#[test]
+fn tokio_over_quic() {
+    run(&secure::quic(), secure::believing);
 }
 
 /// A runtime that futures can be waited for on.
@@ -48,9 +67,9 @@ impl Shell for Smol {
     }
 }
 
-/// Runs every scenario, whatever comes of the ones before it.
-fn run<S: Shell>(main: &str) {
-    let world = World::new(main, mains::TOKEN, S::current).expect("an address");
+/// Runs every scenario, whatever comes of the ones before it, on what `runtime` returns.
+fn run<S: Shell>(main: &str, runtime: impl Fn() -> S + Send + Sync + 'static) {
+    let world = World::new(main, mains::TOKEN, runtime).expect("an address");
     let list = scenarios();
     let count = list.len();
     let failures = S::block_on(async {

@@ -231,6 +231,7 @@ impl Draw {
             content: 0,
             headers: Texts::default(),
             path: Texts::default(),
+            reads: 0,
         };
         let mut payload = postcard::to_allocvec(&envelope).unwrap_or_default();
         payload.push(b'x');

@@ -39,6 +39,7 @@ impl Streaming {
             content: 0,
             headers: Texts::default(),
             path: Texts::default(),
+            reads: 0,
         };
         load(&mut forwarding.space, Kind::Request, at_caller, &request, b"");
         forwarding.forward_requests();
@@ -47,7 +48,8 @@ impl Streaming {
             _ => None,
         });
         let mut bytes = BytesMut::from(&frame.expect("passed on")[..]);
-        let at_home = Frame::take(&mut bytes, u32::MAX >> 1).expect("legal").expect("whole").id();
+        let at_home =
+            Frame::take(&mut bytes, u32::MAX >> 1, u8::MAX).expect("legal").expect("whole").id();
         let labels = [at_caller, at_home];
         Self { forwarding, labels, number: 0, body: vec![b'x'; body_bytes] }
     }

@@ -5,8 +5,8 @@ use relay_core::frame::{FrameWriter, Kind};
 use relay_core::handshake::Dialler;
 use relay_core::message::{
     ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, OPTION_HIGH, OPTION_IDEMPOTENT,
-    OPTION_PATH, OPTION_STREAM, OPTION_TRACE, Record, RequestEnvelope, ResponseEnvelope, Status,
-    Texts, Towards,
+    OPTION_PATH, OPTION_READS, OPTION_STREAM, OPTION_TRACE, Record, RequestEnvelope,
+    ResponseEnvelope, Status, Texts, Towards,
 };
 use relay_core::{Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
 use serde::Serialize;
@@ -92,6 +92,7 @@ fn request(input: &mut Input<'_>) -> Vec<u8> {
         content: input.byte(),
         headers,
         path,
+        reads: if options & OPTION_READS == 0 { 0 } else { input.byte() },
     })
 }
 
@@ -250,12 +251,13 @@ const KINDS: [Kind; 16] = [
 ];
 
 /// With all of those that have a meaning, and one that has none.
-const OPTIONS: [u8; 7] = [
+const OPTIONS: [u8; 8] = [
     0,
     OPTION_IDEMPOTENT,
     OPTION_TRACE,
     OPTION_HIGH | OPTION_TRACE,
     OPTION_PATH,
+    OPTION_READS,
     1 << 7,
     OPTION_STREAM,
 ];

@@ -3,6 +3,7 @@
 use super::streams::Sending;
 use super::wires::DELAY_MAX;
 use super::{Phase, World};
+use crate::golden::Input;
 use crate::queue::Event;
 use crate::step::{CallStep, Service};
 use relay_core::{
@@ -20,11 +21,22 @@ impl World {
         if host.condition.asleep_until > now || host.role == Role::Main {
             return None;
         }
-        let from = host.node.as_mut()?;
+        host.node.as_ref()?;
         let uid = self.checker.called(step, host.life, host.hostile, probe);
         self.tally.calls.made += 1;
         let (body, service) = (self.checker.body(uid), step.service.to_string());
         let node = step.node.map(|home| format!("home-{home}")).unwrap_or_default();
+        self.input(at, || Input::Call {
+            node: Some(node.clone()).filter(|node| !node.is_empty()),
+            service: service.clone(),
+            body: body.to_vec(),
+            deadline: step.deadline,
+            idempotent: step.idempotent,
+            trace: step.trace,
+            stream: step.chunks > 0,
+        });
+        let host = &mut self.hosts[at];
+        let from = host.node.as_mut()?;
         let call = Call {
             node: &node,
             service: &service,
@@ -39,6 +51,7 @@ impl World {
         match from.call(call, local, &mut host.out) {
             Ok(call) => {
                 host.wait(call, uid);
+                self.recorded(at, |life| life.called(Some(call)));
                 if step.chunks > 0 {
                     self.start_stream(at, call, uid);
                 }
@@ -47,7 +60,10 @@ impl World {
                 }
                 self.apply(at);
             }
-            Err(error) => self.answered(at, uid, &Answer::Failed(Box::new(error))),
+            Err(error) => {
+                self.recorded(at, |life| life.called(None));
+                self.answered(at, uid, &Answer::Failed(Box::new(error)));
+            }
         }
         Some(uid)
     }
@@ -64,9 +80,15 @@ impl World {
         if host.condition.asleep_until > self.now {
             return host.deferred.push(Event::GiveUp { uid });
         }
+        if self.records(at) {
+            self.apply(at);
+        }
+        let host = &mut self.hosts[at];
         let mut waiting = host.waiting.iter().flatten();
         let Some((call, _)) = waiting.find(|(_, waiting)| *waiting == uid).copied() else { return };
         let _ = host.take_waiting(call);
+        self.record_cancel(at, call);
+        let host = &mut self.hosts[at];
         if let Some(node) = &mut host.node {
             node.cancel(call, local, &mut host.out);
             self.checker.cancelled(uid);
@@ -86,6 +108,10 @@ impl World {
                 let Some(uid) = known else {
                     // Made up by a hostile host: answered at once, with nothing, or never.
                     let local = host.clock.local(now);
+                    if body.is_empty() {
+                        self.record_reply(at, id, b"");
+                    }
+                    let host = &mut self.hosts[at];
                     if let (Some(node), true) = (&mut host.node, body.is_empty()) {
                         node.reply(id, Reply::Result(b""), local, &mut host.out);
                     }
@@ -189,7 +215,10 @@ impl World {
             let slot = slot as u32;
             return host.deferred.push(Event::Handler { host: at as u16, life, slot, uid });
         }
-        let running = host.running.get(slot).copied().flatten();
+        if self.records(at) {
+            self.apply(at);
+        }
+        let running = self.hosts[at].running.get(slot).copied().flatten();
         let Some((call, _)) = running.filter(|(_, run)| *run == uid) else { return };
         self.judge_cancel(at, uid);
         if let Some(sending) = self.hosts[at].sending.get_mut(&call) {
@@ -212,6 +241,8 @@ impl World {
             return;
         };
         let answer = self.checker.answer(uid);
+        self.record_reply(at, call, &answer);
+        let host = &mut self.hosts[at];
         if let Some(node) = &mut host.node {
             node.reply(call, Reply::Result(&answer), local, &mut host.out);
         }

@@ -88,8 +88,8 @@ impl World {
         }
     }
 
-    /// Only where calls are alike is it fair that each takes as many, and only where one comes after
-    /// the other can each be let in.
+    /// Only where calls are alike is it fair that each takes as many, and only where one comes
+    /// after the other can each be let in.
     fn shares_are_judged(&self) -> bool {
         let traffic = &self.plan.traffic;
         let alike = traffic.slow == 0.0 && traffic.streamed == 0.0 && traffic.burst == 1;

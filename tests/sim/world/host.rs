@@ -98,16 +98,21 @@ impl Clock {
         Self { offset: dice.below(1 << 40), ppm }
     }
 
+    /// A clock that is right and at zero at that moment of the world.
+    pub(super) const fn started_at(world: Instant) -> Self {
+        Self { offset: 0_u64.wrapping_sub(world.as_nanos()), ppm: 0 }
+    }
+
     /// What the host takes a moment of the world for.
     pub(super) const fn local(&self, world: Instant) -> Instant {
         let nanos = world.as_nanos();
         let drift = (nanos as i128 * self.ppm as i128 / 1_000_000) as i64;
-        Instant::from_nanos(self.offset + nanos.saturating_add_signed(drift))
+        Instant::from_nanos(self.offset.wrapping_add(nanos.saturating_add_signed(drift)))
     }
 
     /// The first moment of the world that the host takes for this one, or a little later.
     pub(super) const fn world(&self, local: Instant) -> Instant {
-        let nanos = local.as_nanos().saturating_sub(self.offset);
+        let nanos = local.as_nanos().wrapping_sub(self.offset);
         if self.ppm == 0 {
             return Instant::from_nanos(nanos);
         }

@@ -3,6 +3,7 @@
 use super::World;
 use super::wires::DELAY_MAX;
 use crate::checker::{Record, SentOn};
+use crate::golden::Input;
 use crate::queue::Event;
 use crate::span::Span;
 use relay_core::{Answer, CloseReason, ErrorCode, Executed, Instant, Role};
@@ -30,9 +31,17 @@ impl World {
         if host.role != Role::Main || host.condition.asleep_until > self.now {
             return;
         }
+        if host.node.is_none() {
+            return;
+        }
+        self.input(at, || Input::Leave);
+        let host = &mut self.hosts[at];
         let Some(node) = &mut host.node else { return };
         node.leave(local, &mut host.out);
-        let until = drains_at.after(DRAIN_MAX);
+        // A recorded Main gives calls in flight no time: see World::end_recorded.
+        let drain = if self.records(at) { Duration::ZERO } else { DRAIN_MAX };
+        let host = &mut self.hosts[at];
+        let until = drains_at.after(drain);
         host.condition.leaves_until = host.condition.leaves_until.max(until);
         let life = host.life;
         // Who is asked twice leaves once.
@@ -56,6 +65,10 @@ impl World {
         if host.condition.asleep_until > self.now {
             return host.deferred.push(Event::Ends { host: at as u16, life, drained });
         }
+        if self.records(at) {
+            return self.end_recorded(at);
+        }
+        let host = &mut self.hosts[at];
         let (Some(node), Some(leave)) = (&mut host.node, host.leave) else { return };
         if !drained {
             node.drain(local, &mut host.out);
@@ -71,6 +84,11 @@ impl World {
         let Some(node) = &mut host.node else { return };
         node.close_all(CloseReason::Shutdown, local, &mut host.out);
         self.apply(at);
+        self.restart(at);
+    }
+
+    /// The process of a Main that has left ends, and starts again.
+    pub(super) fn restart(&mut self, at: usize) {
         let up_at = self.now.after(RESTART_AFTER);
         let condition = &mut self.hosts[at].condition;
         condition.leaves_until = condition.leaves_until.max(up_at);
@@ -114,7 +132,7 @@ impl World {
         };
         let is_lost = error.executed == Executed::Unknown || error.code == ErrorCode::LinkLost;
         let is_broken = is_lost || error.code == ErrorCode::Draining;
-        let alone = is_broken && !self.leaves_elsewhere(record);
+        let alone = is_broken && !self.drains_elsewhere(record);
         if alone && self.ends_in_time(record, leave) && self.was_calm(at, record) {
             let (left, limit) = (since_start(leave.asked_at), since_start(leave.limit));
             let text = format!(
@@ -131,12 +149,17 @@ impl World {
         Some(leave).filter(|_| is_it && leave.asked_at <= self.now)
     }
 
-    /// Whether several of the Mains that a call may have come to leave: then one may have ended
-    /// before it got what the other sent on.
-    fn leaves_elsewhere(&self, record: &Record) -> bool {
+    /// Whether a Main that the call may have come to has drained besides the one that sent it on:
+    /// it may have refused the call, or have ended before it got it.
+    fn drains_elsewhere(&self, record: &Record) -> bool {
         let mains = &self.hosts[..usize::from(self.plan.topology.mains)];
-        let leaves = mains.iter().filter(|main| main.condition.leaves_until >= record.made_at);
-        leaves.count() > 1
+        let drains = mains.iter().filter(|main| {
+            let has_begun = main.leave.is_some_and(|leave| leave.drains_at <= self.now);
+            has_begun && main.condition.leaves_until >= record.made_at
+        });
+        let itself = record.sent_on.iter().find_map(|sent| self.leave_of(sent));
+        let itself = itself.is_some_and(|leave| leave.drains_at <= self.now);
+        drains.count() > usize::from(itself)
     }
 
     /// Whether a call had the time to end: its handler, the way there and back, and a second try.
@@ -160,7 +183,9 @@ impl World {
         let server = record.server.map(usize::from);
         let mut hosts = mains.chain([at]).chain(server);
         let plain = record.step.chunks == 0 && !record.hostile && !self.hostility;
-        let lasting = self.limits.labels_per_slot == u32::MAX;
+        // Where labels are few, or the bound of what may wait is small, links end by themselves.
+        let lasting = self.limits.labels_per_slot == u32::MAX
+            && self.limits.write_bytes_max >= WRITE_BYTES_AMPLE;
         plain && lasting && hosts.all(|host| self.hosts[host].is_calm_since(since))
     }
 
@@ -185,4 +210,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 const FOUND_OUT: Duration = Duration::from_secs(5);
+/// No turn of a node writes so much to one link in these worlds.
+const WRITE_BYTES_AMPLE: u32 = 1 << 20;
 const LEAVE_SLACK: Duration = Duration::from_millis(100);

@@ -3,10 +3,13 @@
 use super::host::{Joint, Seen};
 use super::{BOOT, World};
 use crate::dice::Dice;
+use crate::draw::parts;
+use crate::golden::Input;
 use crate::network::WireState;
+use crate::plan::Plan;
 use crate::queue::Event;
 use relay_core::{
-    Config, DialId, Event as NodeEvent, Identity, Instant, LinkId, Node, Output, Role,
+    Compression, Config, DialId, Event as NodeEvent, Identity, Instant, LinkId, Node, Output, Role,
 };
 use std::time::Duration;
 
@@ -35,46 +38,68 @@ impl World {
         let Ok(identity) = Identity::new(&key, Some(host.name.clone())) else { return };
         let mut config = Config::new(host.role);
         config.limits = self.limits.clone();
+        compress(&mut config, &self.plan, at);
         host.node = Some(Node::new(config, identity, seed));
-        self.set_wall_clock(at);
-        let now = self.local(at);
-        let topology = self.plan.topology;
-        let host = &mut self.hosts[at];
-        let Some(node) = &mut host.node else { return };
-        if host.role == Role::Home {
-            let own = format!("service-{}", at - usize::from(topology.mains));
-            let shared = 0..if host.withdrawn { 0 } else { topology.shared_services };
-            for service in shared.map(|n| format!("shared-{n}")).chain([own]) {
-                if let Err(error) = node.register(&service, &["run"], now, &mut host.out) {
-                    self.checker.blame(
-                        "S13",
-                        None,
-                        &format!("{service} was not registered: {error}"),
-                    );
-                }
-            }
+        self.start_record(at, key, seed);
+        if self.records(at) {
+            // As a shell does it: whom it is to dial is known before what is offered.
+            self.dial_all(at);
+        } else {
+            self.set_wall_clock(at);
         }
-        let dials = self.dials_of(at);
-        let host = &mut self.hosts[at];
-        if let Some(node) = &mut host.node {
-            for addresses in dials {
-                let _ = node.dial_any(&addresses, now, &mut host.out);
-            }
+        self.offer_all(at);
+        if !self.records(at) {
+            self.dial_all(at);
         }
         let audit = Event::Audit { host: at as u16 };
         self.queue.push(self.now.after(AUDIT_EVERY), audit);
         self.apply(at);
     }
 
+    /// A Home offers what it has.
+    fn offer_all(&mut self, at: usize) {
+        let now = self.local(at);
+        let topology = self.plan.topology;
+        if self.hosts[at].role != Role::Home {
+            return;
+        }
+        let own = format!("service-{}", at - usize::from(topology.mains));
+        let shared = 0..if self.hosts[at].withdrawn { 0 } else { topology.shared_services };
+        for service in shared.map(|n| format!("shared-{n}")).chain([own]) {
+            self.input(at, || Input::Register { service: service.clone() });
+            let host = &mut self.hosts[at];
+            let Some(node) = &mut host.node else { return };
+            if let Err(error) = node.register(&service, &["run"], now, &mut host.out) {
+                self.checker.blame("S13", None, &format!("{service} was not registered: {error}"));
+            }
+        }
+    }
+
+    fn dial_all(&mut self, at: usize) {
+        let now = self.local(at);
+        for addresses in self.dials_of(at) {
+            if self.hosts[at].role == Role::Main {
+                self.input(at, || Input::Dial { address: addresses.concat() });
+            }
+            let host = &mut self.hosts[at];
+            if let Some(node) = &mut host.node {
+                let _ = node.dial_any(&addresses, now, &mut host.out);
+            }
+        }
+    }
+
     /// Tells the node what its host takes for the wall time.
     pub(super) fn set_wall_clock(&mut self, at: usize) {
-        let (now, local) = (self.now, self.local(at));
-        let host = &mut self.hosts[at];
-        let seconds = UNIX_SECONDS + now.as_nanos() / 1_000_000_000;
-        let wall = seconds.saturating_add_signed(host.condition.skew_seconds);
-        if let Some(node) = &mut host.node {
+        let (wall, local) = (self.unix_time(at), self.local(at));
+        if let Some(node) = &mut self.hosts[at].node {
             node.set_wall_clock(wall, local);
         }
+    }
+
+    /// What a host takes for the wall time.
+    pub(super) fn unix_time(&self, at: usize) -> u64 {
+        let seconds = UNIX_SECONDS + self.now.as_nanos() / 1_000_000_000;
+        seconds.saturating_add_signed(self.hosts[at].condition.skew_seconds)
     }
 
     /// The process dies with all that it knew.
@@ -83,6 +108,7 @@ impl World {
         if host.node.is_none() {
             return;
         }
+        self.end_record(at);
         self.balance_life(at);
         let host = &mut self.hosts[at];
         host.node = None;
@@ -119,14 +145,18 @@ impl World {
     pub(super) fn wake_node(&mut self, at: usize, life: u32) {
         let (now, local) = (self.now, self.local(at));
         let host = &mut self.hosts[at];
-        if host.life != life || host.timer_at != Some(now) {
+        if host.life != life || host.timer_at != Some(now) || host.node.is_none() {
             return;
         }
-        let Some(node) = &mut host.node else { return };
         host.timer_at = None;
         if host.condition.asleep_until > now {
             return;
         }
+        if self.records(at) {
+            return self.apply(at);
+        }
+        let host = &mut self.hosts[at];
+        let Some(node) = &mut host.node else { return };
         node.handle_timeout(local, &mut host.out);
         self.note(at as u64);
         self.apply(at);
@@ -145,6 +175,9 @@ impl World {
 
     /// Lets happen what a node has put into its outbox, and arranges for its next timer.
     pub(super) fn apply(&mut self, at: usize) {
+        if self.records(at) {
+            self.apply_recorded(at);
+        }
         while !self.hosts[at].out.is_empty() {
             let mut outputs = self.spares.pop().unwrap_or_default();
             outputs.extend(self.hosts[at].out.drain());
@@ -170,7 +203,7 @@ impl World {
         }
     }
 
-    fn output(&mut self, at: usize, output: Output) {
+    pub(super) fn output(&mut self, at: usize, output: Output) {
         match output {
             Output::Open(open) => self.connect(at, open.dial, &open.address),
             Output::Transmit { link, frame } => self.transmit(at, link, frame),
@@ -243,10 +276,15 @@ impl World {
         if host.life != life {
             return;
         }
-        let Some(node) = &mut host.node else { return };
+        if host.node.is_none() {
+            return;
+        }
         if host.condition.asleep_until > now {
             return host.deferred.push(Event::Refused { host: at as u16, life, dial });
         }
+        self.record_refusal(at, dial);
+        let host = &mut self.hosts[at];
+        let Some(node) = &mut host.node else { return };
         node.handle_dial_failed(dial, local, &mut host.out);
         self.apply(at);
     }
@@ -283,3 +321,20 @@ const fn reason_mark(reason: relay_core::CloseReason) -> &'static str {
 
 const UNIX_SECONDS: u64 = 1_800_000_000;
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
+
+/// What a host compresses, and what it takes: the same in each of its lives.
+pub(super) fn compress(config: &mut Config, plan: &Plan, at: usize) {
+    let share = parts(plan.traffic.compressed);
+    if share == 0 {
+        return;
+    }
+    let mut dice = Dice::new(plan.seed, &[COMPRESSION, at as u64]);
+    if dice.happens(share) {
+        config.compression = Some(dice.pick(&Compression::ALL));
+    }
+    let all = Compression::BITS;
+    config.compressions = dice.pick(&[all, all, all, 1, 0]);
+    config.limits.deflate_bytes_min = 64;
+}
+
+const COMPRESSION: u64 = 16;

@@ -10,7 +10,7 @@ impl World {
     /// The addresses that a host dials, each list for one link.
     pub(super) fn dials_of(&self, at: usize) -> Vec<Vec<String>> {
         let topology = self.plan.topology;
-        let address = |main: u16| format!("main-{main}");
+        let address = |main: u16| format!("tcp://main-{main}:1");
         if self.hosts[at].role == Role::Main {
             let own = at as u16;
             let peers = (0..topology.mains).filter(|peer| self.dials_peer(own, *peer));
@@ -29,7 +29,8 @@ impl World {
 
     /// The Main that an address stands for.
     pub(super) fn main_at(&self, address: &str) -> Option<usize> {
-        let number = address.strip_prefix("main-")?.parse::<u16>().ok()?;
+        let number =
+            address.strip_prefix("tcp://main-")?.strip_suffix(":1")?.parse::<u16>().ok()?;
         (number < self.plan.topology.mains).then_some(usize::from(number))
     }
 

@@ -1,6 +1,7 @@
 //! What each step from outside does.
 
 use super::World;
+use crate::golden::Input;
 use crate::network::{End, NOBODY};
 use crate::queue::Event;
 use crate::step::{Clog, HostStep, Inject, Lasting, SlowReader, Step};
@@ -58,7 +59,9 @@ impl World {
             Step::ClockJump(jump) => {
                 let at = usize::from(jump.host);
                 self.hosts[at].condition.skew_seconds = i64::from(jump.seconds.clamp(-120, 120));
-                self.set_wall_clock(at);
+                if !self.records(at) {
+                    self.set_wall_clock(at);
+                }
             }
             Step::Stranger(inject) => self.stranger(inject),
             Step::Inject(inject) => self.inject(inject),
@@ -108,9 +111,11 @@ impl World {
         }
         host.withdrawn = true;
         host.condition.troubled_at = self.now;
-        let Some(node) = &mut host.node else { return };
-        for service in 0..shared {
-            if !node.withdraw(&format!("shared-{service}"), local, &mut host.out) {
+        for service in (0..shared).map(|service| format!("shared-{service}")) {
+            self.input(at, || Input::Withdraw { service: service.clone() });
+            let host = &mut self.hosts[at];
+            let Some(node) = &mut host.node else { return };
+            if !node.withdraw(&service, local, &mut host.out) {
                 self.checker.blame(
                     "S13",
                     None,
@@ -129,9 +134,10 @@ impl World {
             return;
         }
         host.withdrawn = false;
-        let Some(node) = &mut host.node else { return };
-        for service in 0..shared {
-            let service = format!("shared-{service}");
+        for service in (0..shared).map(|service| format!("shared-{service}")) {
+            self.input(at, || Input::Register { service: service.clone() });
+            let host = &mut self.hosts[at];
+            let Some(node) = &mut host.node else { return };
             if let Err(error) = node.register(&service, &["run"], local, &mut host.out) {
                 self.checker.blame("S13", None, &format!("{service} was not registered: {error}"));
             }
@@ -142,17 +148,18 @@ impl World {
     /// Somebody without a key connects to a Main and sends bytes.
     fn stranger(&mut self, inject: &Inject) {
         let main = usize::from(inject.host);
-        let local = self.local(main);
         let host = &mut self.hosts[main];
         if host.role != Role::Main || host.condition.asleep_until > self.now {
             return;
         }
-        let Some(node) = &mut host.node else { return };
-        let Ok(link) = node.open_link(Side::Accepted, local, &mut host.out) else {
+        if host.node.is_none() {
+            return;
+        }
+        let life = host.life;
+        let Some(link) = self.open(main, Side::Accepted) else {
             self.tally.mark("a Main had no room for a link");
             return;
         };
-        let life = host.life;
         let nobody = End { host: NOBODY, life: 0, link: None };
         let wire = self.add_wire([nobody, End { host: main, life, link: Some(link) }]);
         let bytes = match inject.bytes.len() {

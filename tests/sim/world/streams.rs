@@ -3,6 +3,7 @@
 
 use super::World;
 use crate::dice::Dice;
+use crate::golden;
 use crate::queue::Event;
 use bytes::Bytes;
 use relay_core::message::chunk_cost;
@@ -28,7 +29,8 @@ struct Taste {
 impl World {
     /// The caller lets the first chunks come.
     pub(super) fn start_stream(&mut self, at: usize, call: LocalCallId, uid: u32) {
-        let window = self.taste(uid).window;
+        let own = self.records(at).then_some(golden::STREAM_WINDOW);
+        let window = own.unwrap_or_else(|| self.taste(uid).window);
         self.grant(at, call, uid, window);
     }
 
@@ -55,7 +57,7 @@ impl World {
         self.tally.mark("a chunk of a stream came");
         let (cost, pause) = (chunk_cost(body.len()), self.taste(uid).pause);
         if pause == Duration::ZERO {
-            self.grant(at, call, uid, cost);
+            self.taken(at, call, uid, cost);
         } else {
             let later = Event::Consume { uid, bytes: cost };
             self.queue.push(self.now.after(pause), later);
@@ -75,12 +77,21 @@ impl World {
         }
         let mut waiting = host.waiting.iter().flatten();
         if let Some((call, _)) = waiting.find(|(_, waiting)| *waiting == uid).copied() {
-            self.grant(at, call, uid, bytes);
+            self.taken(at, call, uid, bytes);
             self.apply(at);
         }
     }
 
-    fn grant(&mut self, at: usize, call: LocalCallId, uid: u32, bytes: u32) {
+    /// The application has taken a chunk and lets as much come again.
+    fn taken(&mut self, at: usize, call: LocalCallId, uid: u32, bytes: u32) {
+        if self.records(at) {
+            self.record_read(at, call, uid);
+        } else {
+            self.grant(at, call, uid, bytes);
+        }
+    }
+
+    pub(super) fn grant(&mut self, at: usize, call: LocalCallId, uid: u32, bytes: u32) {
         let local = self.local(at);
         let host = &mut self.hosts[at];
         let Some(node) = &mut host.node else { return };
@@ -95,17 +106,18 @@ impl World {
     /// A handler sends what it may. Tells whether everything was sent, and its result is due.
     pub(super) fn send_chunks(&mut self, at: usize, call: CallId) -> bool {
         let local = self.local(at);
-        let host = &mut self.hosts[at];
-        let (Some(node), Some(sending)) = (&mut host.node, host.sending.get_mut(&call)) else {
+        let Some(&Sending { uid, mut sent, .. }) = self.hosts[at].sending.get(&call) else {
             return false;
         };
-        let uid = sending.uid;
         let chunks = self.checker.calls[uid as usize].step.chunks;
-        while sending.sent < chunks {
-            let body = self.checker.chunk(uid, u32::from(sending.sent));
-            let is_last = sending.sent + 1 == chunks;
+        while sent < chunks {
+            let body = self.checker.chunk(uid, u32::from(sent));
+            let is_last = sent + 1 == chunks;
+            self.record_send(at, call, &body, is_last);
+            let host = &mut self.hosts[at];
+            let Some(node) = &mut host.node else { return false };
             match node.send(call, &body, is_last, local, &mut host.out) {
-                Ok(()) => sending.sent += 1,
+                Ok(()) => sent += 1,
                 Err(StreamError::NoCredit { .. }) => {
                     self.tally.mark("a handler waited for its caller");
                     return false;
@@ -122,8 +134,11 @@ impl World {
                     return false;
                 }
             }
+            if let Some(sending) = self.hosts[at].sending.get_mut(&call) {
+                sending.sent = sent;
+            }
         }
-        sending.done
+        self.hosts[at].sending.get(&call).is_some_and(|sending| sending.done)
     }
 
     /// The other end of a call takes more.

@@ -4,9 +4,11 @@ use super::{Phase, World};
 use crate::checker::SentOn;
 use crate::network::WireState;
 use crate::queue::Event;
+use relay_core::compress::inflate;
 use relay_core::frame::{CHECKSUM_BYTES, HEADER_BYTES, Kind};
 use relay_core::message::RequestEnvelope;
-use relay_core::{Holdings, LinkId, NodeId, Role};
+use relay_core::{Compression, Holdings, LinkId, NodeId, Role};
+use std::borrow::Cow;
 use std::time::Duration;
 
 impl World {
@@ -22,7 +24,7 @@ impl World {
         let now = self.local(at);
         let Some(node) = &host.node else { return };
         let wanted = |node: &str| envelope.node.is_empty() || envelope.node == node;
-        let uid = self.checker.call_of(body);
+        let uid = self.checker.call_of(&plain(frame, body));
         let ends = self.wires[wire].ends.map(|end| end.host);
         let server = if ends[0] == at { ends[1] } else { ends[0] };
         let to_main = self.hosts.get(server).is_some_and(|server| server.role == Role::Main);
@@ -257,6 +259,14 @@ impl World {
             self.checker.blame("S20", None, &format!("calls do not add up: {calls:?}"));
         }
     }
+}
+
+/// A body as its caller wrote it.
+fn plain<'a>(frame: &[u8], body: &'a [u8]) -> Cow<'a, [u8]> {
+    let number = frame[5] >> 4 & 7;
+    let compression = Compression::ALL.into_iter().find(|one| *one as u8 == number);
+    let inflated = compression.and_then(|one| inflate(body, one, 1 << 20, b"").ok());
+    inflated.map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
 const REQUEST: u8 = Kind::Request as u8;

@@ -1,8 +1,9 @@
 //! How bytes get from one host to another, late, in pieces, or not at all.
 
-use super::host::Joint;
+use super::host::{Host, Joint};
 use super::{CONNECTION, Ghost, World};
 use crate::dice::Dice;
+use crate::golden::{self, Input};
 use crate::network::{End, Piece, Wire, WireState};
 use crate::queue::Event;
 use bytes::{Bytes, BytesMut};
@@ -20,17 +21,15 @@ impl World {
             self.tally.mark("a connection attempt got no answer");
             return self.queue.push(self.now.after(CONNECT_TIMEOUT), refused);
         }
-        let (local, there) = (self.local(at), self.local(main));
-        let Ok([host, peer]) = self.hosts.get_disjoint_mut([at, main]) else { return };
-        let (Some(node), Some(acceptor)) = (&mut host.node, &mut peer.node) else {
+        if self.hosts[main].node.is_none() {
             self.tally.mark("a connection was refused");
             return self.queue.push(self.now.after(REFUSED_AFTER), refused);
-        };
-        let Ok(dialled) = node.open_link(Side::Dialled(dial), local, &mut host.out) else { return };
-        let accepted = acceptor.open_link(Side::Accepted, there, &mut peer.out).ok();
+        }
+        let Some(dialled) = self.open(at, Side::Dialled(dial)) else { return };
+        let accepted = self.open(main, Side::Accepted);
         let ends = [
-            End { host: at, life: host.life, link: Some(dialled) },
-            End { host: main, life: peer.life, link: accepted },
+            End { host: at, life, link: Some(dialled) },
+            End { host: main, life: self.hosts[main].life, link: accepted },
         ];
         let wire = self.add_wire(ends);
         if accepted.is_none() {
@@ -38,6 +37,16 @@ impl World {
             self.break_wire(wire);
         }
         self.apply(main);
+    }
+
+    /// Gives a node a connection; no link comes of it where the node has no room.
+    pub(super) fn open(&mut self, at: usize, side: Side) -> Option<LinkId> {
+        self.record_open(at, side);
+        let local = self.local(at);
+        let host = &mut self.hosts[at];
+        let opened = host.node.as_mut()?.open_link(side, local, &mut host.out).ok();
+        self.recorded(at, |life| life.opened(opened));
+        opened
     }
 
     pub(super) fn add_wire(&mut self, ends: [End; 2]) -> usize {
@@ -91,11 +100,15 @@ impl World {
         } else {
             lane.backlog.push_back(frame);
             self.congested(joint.wire as usize);
+            self.recorded(at, |life| life.stall(link));
         }
         self.watch_stranger(joint.wire as usize);
     }
 
     fn flushed(&mut self, at: usize, link: LinkId, bytes: usize) {
+        if self.recorded(at, |life| life.accept(link, bytes)).is_some() {
+            return;
+        }
         if let Some(node) = &mut self.hosts[at].node {
             node.handle_flushed(link, bytes as u32);
         }
@@ -224,6 +237,13 @@ impl World {
         if host.life != end.life || host.joint(link).is_none() {
             return lane.tail.clear();
         }
+        if self.records(end.host) {
+            let tail = &self.wires[at].lanes[side].tail;
+            let bytes = tail[tail.len() - got..].to_vec();
+            self.input_on(end.host, link, |link| Input::Received { link, bytes });
+        }
+        let lane = &mut self.wires[at].lanes[side];
+        let host = &mut self.hosts[end.host];
         let Some(node) = &mut host.node else { return };
         host.seen.bytes_fed += got as u64;
         node.handle_received(link, &mut lane.tail, local, &mut host.out);
@@ -264,18 +284,30 @@ impl World {
 
     /// Moves what waited for room onto the way, and tells its sender.
     fn refill(&mut self, at: usize, side: usize) {
+        let moved = self.launch_waiting(at, side);
+        let is_open = self.wires[at].lanes[side].backlog.is_empty();
+        let sender = self.wires[at].ends[1 - side];
+        let lives = |host: &Host| host.life == sender.life;
+        if let (Some(link), true) = (sender.link, self.hosts.get(sender.host).is_some_and(lives)) {
+            self.record_room(sender.host, link, moved, is_open);
+        }
+    }
+
+    fn launch_waiting(&mut self, at: usize, side: usize) -> usize {
         let window = self.plan.network.window as usize;
+        let mut moved = 0;
         loop {
             let lane = &mut self.wires[at].lanes[side];
-            let Some(frame) = lane.backlog.front() else { return };
+            let Some(frame) = lane.backlog.front() else { return moved };
             let full = lane.in_flight > 0 && lane.in_flight + frame.len() > window;
             self.congested(at);
             if full {
-                return;
+                return moved;
             }
             let lane = &mut self.wires[at].lanes[side];
-            let Some(frame) = lane.backlog.pop_front() else { return };
+            let Some(frame) = lane.backlog.pop_front() else { return moved };
             let length = frame.len();
+            moved += length;
             self.launch(at, side, frame);
             let sender = self.wires[at].ends[1 - side];
             let host = self.hosts.get(sender.host).filter(|host| host.life == sender.life);
@@ -289,6 +321,7 @@ impl World {
     pub(super) fn close(&mut self, at: usize, link: LinkId) {
         let Some(joint) = self.hosts[at].joint(link) else { return };
         self.hosts[at].links[link.slot()] = None;
+        self.recorded(at, |life| life.ended(link));
         let (wire, side) = (joint.wire as usize, usize::from(joint.side));
         if self.wires[wire].state == WireState::Open {
             // A driver does not wait for a peer that has stopped reading.
@@ -307,7 +340,7 @@ impl World {
         let end = self.wires[at].ends[side];
         let lost = self.wires[at].close();
         self.settle_wire(at, lost);
-        self.end_link(end);
+        self.end_link(end, false);
     }
 
     /// Ends a connection for both ends at once.
@@ -316,7 +349,7 @@ impl World {
         let lost = self.wires[at].close();
         self.settle_wire(at, lost);
         for end in ends {
-            self.end_link(end);
+            self.end_link(end, true);
         }
     }
 
@@ -326,26 +359,29 @@ impl World {
     }
 
     /// Tells a node that the connection of its link ended, once it is awake.
-    fn end_link(&mut self, end: End) {
+    fn end_link(&mut self, end: End, is_broken: bool) {
         let (Some(link), Some(host)) = (end.link, self.hosts.get_mut(end.host)) else { return };
         let (at, life) = (end.host, end.life);
         if host.condition.asleep_until > self.now {
             host.deferred.push(Event::Closed { host: at as u16, life, link });
         } else {
-            self.closed(at, life, link);
+            self.closed(at, life, link, is_broken);
         }
     }
 
     /// The connection of a link has ended.
-    pub(super) fn closed(&mut self, at: usize, life: u32, link: LinkId) {
+    pub(super) fn closed(&mut self, at: usize, life: u32, link: LinkId, is_broken: bool) {
         let host = &mut self.hosts[at];
         if host.life != life || host.joint(link).is_none() {
             return;
         }
         host.links[link.slot()] = None;
         let local = host.clock.local(self.now);
+        self.input_on(at, link, |link| Input::Closed { link, is_broken });
+        self.recorded(at, |life| life.ended(link));
+        let host = &mut self.hosts[at];
         if let Some(node) = &mut host.node {
-            node.handle_closed(link, "the connection ended", local, &mut host.out);
+            node.handle_closed(link, golden::detail(is_broken), local, &mut host.out);
             self.apply(at);
         }
     }
@@ -367,9 +403,12 @@ impl World {
         let (host, life, link) = (self.ghosts[at].host, self.ghosts[at].life, self.ghosts[at].link);
         let local = self.local(host);
         let place = &mut self.hosts[host];
-        if place.life != life || place.joint(link).is_some() {
+        let is_over = place.life != life || place.joint(link).is_some();
+        // No shell hands on what comes over a connection that is gone.
+        if is_over || self.records(host) {
             return;
         }
+        let place = &mut self.hosts[host];
         if place.condition.asleep_until > self.now {
             return place.deferred.push(Event::Ghost { at: at as u32 });
         }

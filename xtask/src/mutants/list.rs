@@ -224,6 +224,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         about: "one caller may take all that an instance can do",
         oracles: &["L3"],
     },
+    Mutant {
+        name: "rewritten_as_plain",
+        about: "a traced answer goes on without the flag that says how its body is compressed",
+        oracles: &["S3"],
+    },
+    Mutant {
+        name: "chunk_counted_packed",
+        about: "of a compressed chunk only its bytes on the wire count against what was granted",
+        oracles: &["S22"],
+    },
+    Mutant {
+        name: "never_sent_plain",
+        about: "a call that nobody takes compressed is not sent again plain",
+        oracles: &["S13"],
+    },
 ];
 
 /// The planted bug of that name.

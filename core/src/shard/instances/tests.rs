@@ -26,6 +26,7 @@ impl Service {
             slot: *slot,
             tier: 0,
             path: None,
+            compressions: 0,
         });
         let mut builder = TableBuilder::new(1, slots.len() + 1);
         builder.service(Arc::from("a"), Config::new(Role::Main).rules("a"), all);

@@ -3,7 +3,7 @@
 
 mod callers;
 
-pub use callers::{BenchArgs, CallArgs, CallerArgs, RequestArgs, TraceArgs};
+pub use callers::{BenchArgs, CallArgs, CallerArgs, RequestArgs, TlsArgs, TraceArgs};
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
@@ -73,8 +73,8 @@ pub struct RunArgs {
     /// Be a Main: listen for Homes, peers and callers
     #[arg(long)]
     pub server: bool,
-    /// Be a Home: dial this Main (ws://HOST:PORT, tcp://HOST:PORT), or the first of several that
-    /// answers (a list, can be repeated)
+    /// Be a Home: dial this Main (ws://HOST:PORT, wss://HOST, tcp://, tls:// or quic://HOST:PORT),
+    /// or the first of several that answers (a list, can be repeated)
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub connect: Vec<String>,
     /// Other Mains to federate with, also by DNS (dns+srv://NAME, dns://NAME:PORT)
@@ -104,6 +104,25 @@ pub struct RunArgs {
     /// IP:PORT of a listener for relay links over plain TCP
     #[arg(long, value_name = "ADDR")]
     pub listen_tcp: Option<String>,
+    /// IP:PORT of a listener for relay links over TLS (tls://)
+    #[arg(long, value_name = "ADDR")]
+    pub listen_tls: Option<String>,
+    /// IP:PORT of a listener for relay links over QUIC (quic://, UDP)
+    #[arg(long, value_name = "ADDR")]
+    pub listen_quic: Option<String>,
+    /// Certificate of this node with its chain (PEM); HTTP and WebSocket become https:// and
+    /// wss://. Read again when the file changes, and at SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<String>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<String>,
+    /// CAs to believe when dialling wss://, tls:// and quic:// (PEM) [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<String>,
+    /// Let in only those who show a certificate that one of these CAs signed (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_ca: Option<String>,
     /// Name of this node [default: 16 hex digits derived from its key]
     #[arg(long, value_name = "ID")]
     pub node_id: Option<String>,
@@ -121,6 +140,10 @@ pub struct RunArgs {
     /// Where this node is; instances in the same zone come first
     #[arg(long, value_name = "NAME")]
     pub zone: Option<String>,
+    /// Compress longer bodies that this node sends, where their readers can: off, lz4 or zstd
+    /// [default: off]
+    #[arg(long, value_name = "off|lz4|zstd")]
+    pub compression: Option<String>,
     /// Name of the federation; only nodes of the same one connect [default: default]
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
@@ -145,7 +168,7 @@ pub struct RunArgs {
     /// What to log: error, warn, info, debug, trace, or a filter as in relay=debug
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
-    /// Listen on a public address although nothing here encrypts
+    /// Listen on a public address although nothing encrypts, or nobody is asked for a token
     #[arg(long)]
     pub insecure_public: bool,
     /// How long calls in flight may take after a stop signal [default: 10s]
@@ -159,9 +182,12 @@ pub struct RunArgs {
 /// The flags of the tools that ask a node over HTTP.
 #[derive(Args, Clone, Debug)]
 pub struct NodeArgs {
-    /// The node to ask
+    /// The node to ask (http:// or https://)
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub connect: String,
+    /// Whom to believe.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// Print the answer of the node as it came
     #[arg(long)]
     pub json: bool,
@@ -265,6 +291,8 @@ Examples:
   relay blog.rhai --connect ws://a.example.com:8080,ws://b.example.com:8080
   relay --server --node-id relay-b --port 8081 --peers ws://localhost:8080
   relay --server --peers dns+srv://_relay._tcp.example.com
+  relay --server --listen 0.0.0.0:443 --tls-cert relay.crt --tls-key relay.key --token-file token
+  relay blog.rhai --connect wss://relay.example.com --tls-ca ca.crt --token-file token
   relay call blog.get_posts                           call it from anywhere
 
 A single dash before a long flag works too: relay -server -node-type main -port 8080
@@ -274,7 +302,7 @@ Settings come from --config FILE or $RELAY_CONFIG, then from the environment
 const SERVICES_EXAMPLES: &str = "\
 Examples:
   relay services
-  relay services --connect http://relay.example.com:8080
+  relay services --connect https://relay.example.com --tls-ca ca.crt
   relay services --json";
 
 const PEERS_EXAMPLES: &str = "\

@@ -10,9 +10,10 @@ use crate::cli::{CallArgs, CallerArgs, Failure, RequestArgs, TraceArgs, print};
 use crate::config;
 use crate::json_rpc::{CallOptions, NodeAddress};
 use output::{print_application_error, print_result};
+use relay_tokio::tls::ClientTls;
 use relay_tokio::{
-    Answer, CallError, CallRequest, Endpoint, Event, NameInvalid, Node, NodeConfig, Role,
-    StartError, TraceHop, is_method, is_service,
+    Answer, CallError, CallRequest, Endpoint, Event, NameInvalid, Node, NodeConfig, Role, Runtime,
+    StartError, Tokio, TraceHop, is_method, is_service,
 };
 use std::io::IsTerminal;
 use std::pin::pin;
@@ -94,9 +95,11 @@ fn run(args: &RequestArgs, how: How) -> Result<Done, Failure> {
     request.body = params::read(&args.caller.params)?.into();
     let mut settings = settings_of(&args.caller)?;
     settings.upstreams.clone_from(&mains);
+    let tls = super::tls::of_args(&args.caller.tls)?;
     let mut done = None;
     block_on(async {
-        done = Some(call(settings, request, &mains, timeout, how).await?);
+        let node = start(settings, tls)?;
+        done = Some(call(&node, request, &mains, timeout, how).await?);
         Ok(ExitCode::SUCCESS)
     })?;
     done.ok_or_else(|| Failure::work("the call ended without an answer"))
@@ -121,7 +124,7 @@ fn header_of(text: &str) -> Result<(String, String), Failure> {
 }
 
 async fn call(
-    settings: NodeConfig,
+    node: &Node,
     mut request: CallRequest,
     mains: &[Endpoint],
     timeout: Duration,
@@ -129,8 +132,7 @@ async fn call(
 ) -> Result<Done, Failure> {
     let until = Instant::now() + timeout;
     let shown = config::duration_text(timeout);
-    let node = start(settings)?;
-    reach(&node, mains, timeout).await?;
+    reach(node, mains, timeout).await?;
     let asked = Instant::now();
     request.deadline = until.duration_since(Instant::now()).max(Duration::from_millis(1));
     let late = |_| {
@@ -139,7 +141,7 @@ async fn call(
         ))
     };
     // The node answers by the deadline itself; the slack only covers a node that does not.
-    let answered = timeout_at(until + DEADLINE_SLACK, ask(&node, request, how)).await;
+    let answered = timeout_at(until + DEADLINE_SLACK, ask(node, request, how)).await;
     let (answer, hops) = answered.map_err(late)??;
     let took = asked.elapsed();
     node.shutdown(GOODBYE_MAX).await;
@@ -188,8 +190,9 @@ struct How {
 ///
 /// # Errors
 /// [`Failure`] when its settings cannot be used.
-pub(super) fn start(settings: NodeConfig) -> Result<Node, Failure> {
-    Node::start(settings).map_err(|error| start_failed(&error))
+fn start(settings: NodeConfig, tls: ClientTls) -> Result<Node, Failure> {
+    let runtime = Tokio::current().with_tls(tls);
+    Node::start_on(settings, runtime).map_err(|error| start_failed(&error))
 }
 
 /// What to say of a caller that could not start.
@@ -210,10 +213,7 @@ pub(super) async fn reach(
     if tokio::time::timeout(timeout, connect(node, &mut trouble)).await.is_ok() {
         return Ok(());
     }
-    let trouble = match trouble {
-        Some(trouble) => Some(trouble),
-        None => refusal(mains).await,
-    };
+    let trouble = trouble.or_else(|| node.dial_trouble());
     let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
     let listed: Vec<String> = mains.iter().map(Endpoint::to_string).collect();
     let listed = listed.join(" or ");
@@ -243,16 +243,6 @@ async fn connect(node: &Node, trouble: &mut Option<String>) {
             Some(_) => {}
             None => return connected.await,
         }
-    }
-}
-
-/// Why nothing can be connected to at the first of `mains`: no event of the node tells. `None` when
-/// something accepts, or does not answer in time.
-async fn refusal(mains: &[Endpoint]) -> Option<String> {
-    let probe = tokio::net::TcpStream::connect(mains.first()?.authority());
-    match tokio::time::timeout(PROBE_MAX, probe).await {
-        Ok(Err(error)) => Some(error.to_string()),
-        Ok(Ok(_)) | Err(_) => None,
     }
 }
 
@@ -297,8 +287,6 @@ fn node_of(text: &str) -> Result<String, Failure> {
 
 /// How much later than the deadline the process gives up by itself.
 const DEADLINE_SLACK: Duration = Duration::from_millis(250);
-/// How long finding out why nothing was reached may take.
-const PROBE_MAX: Duration = Duration::from_millis(250);
 /// How long closing the link may take once the answer is there.
 const GOODBYE_MAX: Duration = Duration::from_millis(250);
 
@@ -311,9 +299,12 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let main = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
         let mains = [main];
-        assert_eq!(refusal(&mains).await, None);
         drop(listener);
-        assert!(refusal(&mains).await.is_some_and(|why| why.contains("refused")));
+        let mut settings = NodeConfig::new(Role::Caller);
+        settings.upstreams = mains.to_vec();
+        let node = start(settings, ClientTls::default()).unwrap();
+        let failure = reach(&node, &mains, Duration::from_millis(100)).await.unwrap_err();
+        assert!(failure.message().contains("refused"), "{failure:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One GET request to a node, bounded in time and size.
 
+use super::connector::Connector;
 use super::{block_on, timeout_of};
 use crate::cli::{Failure, NodeArgs};
 use crate::config::duration_text;
@@ -8,7 +9,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use relay_tokio::Endpoint;
+use relay_tokio::{Endpoint, Runtime as _, Tokio};
 use serde_json::Value;
 use std::error::Error;
 use std::process::ExitCode;
@@ -27,10 +28,13 @@ pub(super) struct Answer {
 /// Asks the node that `args` name for `path`.
 pub(super) fn ask(args: &NodeArgs, path: &str) -> Result<Answer, Failure> {
     let timeout = timeout_of(&args.timeout)?;
-    let authority = authority_of(&args.connect)?;
+    let endpoint = endpoint_of(&args.connect)?;
+    let authority = endpoint.authority().to_owned();
+    let tls = super::tls::of_args(&args.tls)?;
     let mut body = Vec::new();
     block_on(async {
-        body = get(&authority, path, timeout).await?;
+        let connector = Connector(Tokio::current().with_tls(tls));
+        body = get(connector, &endpoint, path, timeout).await?;
         Ok(ExitCode::SUCCESS)
     })?;
     let json = serde_json::from_slice(&body).map_err(|error| {
@@ -41,22 +45,30 @@ pub(super) fn ask(args: &NodeArgs, path: &str) -> Result<Answer, Failure> {
     Ok(Answer { authority, text, json })
 }
 
-/// Host and port of an address in any of the forms that the other flags take.
-fn authority_of(url: &str) -> Result<String, Failure> {
+/// An address in any of the forms that the other flags take, if HTTP is spoken there.
+fn endpoint_of(url: &str) -> Result<Endpoint, Failure> {
     let refused = |why: &dyn std::fmt::Display| {
         Failure::usage(format!("--connect: {why}"))
             .with_hint("write it as in http://127.0.0.1:8080")
     };
     let endpoint = Endpoint::parse(url).map_err(|error| refused(&error))?;
     match &endpoint {
-        Endpoint::WebSocket { authority, .. } => Ok(authority.clone()),
-        Endpoint::Tcp { .. } => Err(refused(&format!("{endpoint} does not speak HTTP"))),
+        Endpoint::WebSocket { .. } | Endpoint::SecureWebSocket { .. } => Ok(endpoint),
+        Endpoint::Tcp { .. } | Endpoint::Tls { .. } | Endpoint::Quic { .. } => {
+            Err(refused(&format!("{endpoint} does not speak HTTP")))
+        }
     }
 }
 
-/// The body of `http://authority/path`.
-async fn get(authority: &str, path: &str, timeout: Duration) -> Result<Vec<u8>, Failure> {
-    match tokio::time::timeout(timeout, fetch(authority, path)).await {
+/// The body at `path` of the HTTP port at `endpoint`.
+async fn get(
+    connector: Connector,
+    endpoint: &Endpoint,
+    path: &str,
+    timeout: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let authority = endpoint.authority();
+    match tokio::time::timeout(timeout, fetch(connector, endpoint, path)).await {
         Ok(body) => body,
         Err(_) => {
             let shown = duration_text(timeout);
@@ -65,12 +77,14 @@ async fn get(authority: &str, path: &str, timeout: Duration) -> Result<Vec<u8>, 
     }
 }
 
-async fn fetch(authority: &str, path: &str) -> Result<Vec<u8>, Failure> {
-    let request = Request::get(format!("http://{authority}{path}"))
+async fn fetch(connector: Connector, endpoint: &Endpoint, path: &str) -> Result<Vec<u8>, Failure> {
+    let authority = endpoint.authority();
+    let scheme = if endpoint.transport().is_encrypted() { "https" } else { "http" };
+    let request = Request::get(format!("{scheme}://{authority}{path}"))
         .header(hyper::header::ACCEPT, "application/json")
         .body(Empty::<Bytes>::new())
         .map_err(|error| Failure::usage(format!("{authority} is no address: {error}")))?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = Client::builder(TokioExecutor::new()).build(connector);
     let response =
         client.request(request).await.map_err(|error| unreachable(authority, &cause(&error)))?;
     let status = response.status();
@@ -116,13 +130,12 @@ mod tests {
             ("localhost:8080", "localhost:8080"),
             ("http://relay.com", "relay.com:80"),
             ("http://[::1]:8080/", "[::1]:8080"),
+            ("https://relay.com", "relay.com:443"),
         ] {
-            assert_eq!(authority_of(url).as_deref(), Ok(wanted));
+            assert_eq!(endpoint_of(url).expect(url).authority(), wanted);
         }
-        for url in
-            ["", "http://", "https://relay.com", "tcp://a:1", "http://a b", "http://u@h:1", ":80"]
-        {
-            assert_eq!(authority_of(url).expect_err(url).exit_code(), 2);
+        for url in ["", "http://", "quic://a:1", "tcp://a:1", "http://a b", "http://u@h:1", ":80"] {
+            assert_eq!(endpoint_of(url).expect_err(url).exit_code(), 2);
         }
     }
 }

@@ -56,7 +56,7 @@ pub fn commands(relay: &str, main: SocketAddr) -> Vec<String> {
 
 async fn run(port: u16) -> Result<ExitCode, Failure> {
     let mut signals = StopSignals::install()?;
-    let (listener, address) = listen(port).await?;
+    let (listener, address) = listen(port)?;
     let main = start(Role::Main, MAIN, address, None)?;
     let peers = Peers::new(main.clone(), DiscoveryConfig::default());
     let gateway = serve(peers, GatewayConfig::default(), listener)?;
@@ -90,11 +90,11 @@ async fn run(port: u16) -> Result<ExitCode, Failure> {
 }
 
 /// Listens on `port`, or on any free one when it is taken.
-async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
+fn listen(port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    match bind(at(port)).await {
+    match bind(at(port)) {
         Ok(listening) => Ok(listening),
-        Err(_) if port != 0 => bind(at(0)).await,
+        Err(_) if port != 0 => bind(at(0)),
         Err(failure) => Err(failure),
     }
 }

@@ -27,12 +27,14 @@ fn table_of(answer: &Value, authority: &str) -> Result<String, Failure> {
         let node = cell(answer.get("node_id"));
         return Ok(format!("{node} is linked to no other Main and dials none\n"));
     }
-    let mut table = table(&["NODE", "ADDRESS", "STATUS", "LATENCY", "SERVICES", "LAST SEEN"]);
+    let mut table =
+        table(&["NODE", "ADDRESS", "STATUS", "LINK", "LATENCY", "SERVICES", "LAST SEEN"]);
     for peer in peers {
         table.add_row([
             cell(peer.get("node_id")),
             cell(peer.get("address")),
             status(peer),
+            link(peer),
             latency(peer.get("latency_ms")),
             cell(peer.get("services")),
             cell(peer.get("last_seen")),
@@ -44,7 +46,17 @@ fn table_of(answer: &Value, authority: &str) -> Result<String, Failure> {
 fn status(peer: &Value) -> String {
     let is_draining = peer.get("is_draining").and_then(Value::as_bool) == Some(true);
     let status = cell(peer.get("status"));
-    if is_draining { format!("{status}, leaving") } else { status }
+    let error = peer.get("error").filter(|error| !error.is_null());
+    match (is_draining, error) {
+        (true, _) => format!("{status}, leaving"),
+        (false, Some(error)) => format!("{status}: {}", cell(Some(error))),
+        (false, None) => status,
+    }
+}
+
+/// What carries the link, and what it does.
+fn link(peer: &Value) -> String {
+    format!("{}, {}", cell(peer.get("transport")), cell(peer.get("state")))
 }
 
 fn latency(value: Option<&Value>) -> String {
@@ -66,18 +78,30 @@ mod tests {
             "peers": [
                 {"node_id": "main-b", "address": "ws://b:8080/ws/p2p", "status": "connected",
                     "is_healthy": true, "is_draining": true, "latency_ms": 12.5, "services": 3,
+                    "transport": "quic", "state": "idle", "error": null,
                     "last_seen": "2025-06-20T20:26:42Z"},
                 {"node_id": null, "address": "ws://c\u{1b}[31m", "status": "waiting",
-                    "is_draining": false, "latency_ms": null, "services": 0, "last_seen": null},
+                    "is_draining": false, "latency_ms": null, "services": 0, "last_seen": null,
+                    "transport": "tls", "state": "failed", "error": "it expired"},
             ],
         });
         let table = table_of(&answer, "h:1").expect("peers");
         let rows: Vec<&str> = table.lines().collect();
         assert_eq!(rows.len(), 3, "{table}");
         for (row, parts) in [
-            (0, &["NODE", "STATUS", "LATENCY"][..]),
-            (1, &["main-b", "connected, leaving", "12.5 ms", "3", "2025-06-20T20:26:42Z"]),
-            (2, &["-", "ws://c\\u{1b}", "waiting", "0"]),
+            (0, &["NODE", "STATUS", "LINK", "LATENCY"][..]),
+            (
+                1,
+                &[
+                    "main-b",
+                    "connected, leaving",
+                    "quic, idle",
+                    "12.5 ms",
+                    "3",
+                    "2025-06-20T20:26:42Z",
+                ],
+            ),
+            (2, &["-", "ws://c\\u{1b}", "waiting: it expired", "tls, failed", "0"]),
         ] {
             assert!(parts.iter().all(|part| rows[row].contains(part)), "{table}");
         }

@@ -1,7 +1,9 @@
 //! `relay`: runs a node until it is told to stop.
 
+mod certificates;
 mod events;
 mod gateway;
+mod listeners;
 mod offers;
 mod signals;
 
@@ -14,7 +16,9 @@ use crate::config::{self, Config, Environment, Mode, NodeType};
 use crate::discovery::{DiscoveryConfig, Peers};
 use crate::hosts::Program;
 use crate::log::{self, LogWriter};
-use relay_tokio::{Endpoint, Node, NodeConfig, Role};
+use certificates::{Certificates, watch};
+use listeners::Listeners;
+use relay_tokio::{Endpoint, Node, NodeConfig, Role, Tokio, quic};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -90,6 +94,7 @@ struct Running {
     /// DNS names are watched as long as these are here.
     peers: Peers,
     gateway: Option<Listening>,
+    quic: Option<quic::Listener>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -99,17 +104,13 @@ impl Running {
         node_type: NodeType,
         program: Option<Program>,
     ) -> Result<Self, Failure> {
-        let http = match node_type {
-            NodeType::Home if !config.http.is_home_listening => None,
-            NodeType::Main | NodeType::Home => Some(bind(config.http.address).await?),
-        };
-        let tcp = match config.node.listen_tcp {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
+        let Certificates { runtime, server } = Certificates::load(config)?;
+        let serves_http = node_type == NodeType::Main || config.http.is_home_listening;
+        let mut listeners = Listeners::bind(config, serves_http, server.as_ref())?;
+        let http = listeners.http.take();
         let listening = http.as_ref().map(|(_, address)| *address);
-        let gateway_settings = gateway::settings(config)?;
-        let node = start_node(config, node_type, listening)?;
+        let gateway_settings = gateway::settings(config, listeners.http_tls.take())?;
+        let node = start_node(config, node_type, listening, runtime)?;
         announce(&node, config, node_type, listening);
         let mut tasks = vec![tokio::spawn(events::log_events(node.clone()))];
         offers::open(config, program, &node).await?;
@@ -118,16 +119,18 @@ impl Running {
             Some((listener, _)) => Some(serve(peers.clone(), gateway_settings, listener)?),
             None => None,
         };
-        if let Some((listener, address)) = tcp {
-            tracing::info!("TCP endpoint: tcp://{address}");
-            tasks.push(tokio::spawn(gateway::accept_tcp(node.clone(), listener)));
+        let (accepting, quic) = listeners.serve(&node);
+        tasks.extend(accepting);
+        if let Some(server) = server {
+            let watching = watch(server.certificate().clone(), config.tls.watch_interval);
+            tasks.push(tokio::spawn(watching));
         }
         if !config.node.connect.is_empty() {
             tasks.push(tokio::spawn(log_connected(node.clone(), config.node.connect.clone())));
         }
         let address = listening.map(|address| address.to_string());
         tracing::info!(node_id = %node.id(), address, "ready");
-        Ok(Self { node, peers, gateway, tasks })
+        Ok(Self { node, peers, gateway, quic, tasks })
     }
 
     /// A Main goes on serving for up to half of `grace`, while others move away. Then the
@@ -148,6 +151,7 @@ impl Running {
             gateway.close();
         }
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.quic.iter().for_each(quic::Listener::stop);
         drop(self.peers);
         let in_flight = self.node.calls_in_flight();
         tracing::info!(in_flight, "no new calls any more; finishing those in flight");
@@ -168,6 +172,7 @@ fn start_node(
     config: &Config,
     node_type: NodeType,
     listening: Option<SocketAddr>,
+    runtime: Tokio,
 ) -> Result<Node, Failure> {
     let node = &config.node;
     let mut settings = NodeConfig::new(node_type.role());
@@ -177,6 +182,7 @@ fn start_node(
     settings.cluster.clone_from(&node.cluster);
     settings.limits = config.limits.clone();
     settings.upstreams.clone_from(&node.connect);
+    settings.compression = node.compression;
     settings.zone = node.zone.clone().unwrap_or_default();
     settings.balancing = config.balancing.clone();
     settings.address = match (&node.address, listening) {
@@ -184,7 +190,8 @@ fn start_node(
         (None, Some(address)) => address.to_string(),
         (None, None) => String::new(),
     };
-    Node::start(settings).map_err(|error| Failure::work(format!("cannot start the node: {error}")))
+    Node::start_on(settings, runtime)
+        .map_err(|error| Failure::work(format!("cannot start the node: {error}")))
 }
 
 fn add_peers(config: &Config, node: &Node) -> Result<Peers, Failure> {
@@ -225,7 +232,8 @@ fn announce(node: &Node, config: &Config, node_type: NodeType, listening: Option
         tracing::info!(hops_max, "mode p2p: messages may cross chains of Mains");
     }
     if let Some(address) = listening {
-        tracing::info!("WebSocket P2P endpoint: ws://{address}/ws/p2p");
+        let scheme = if config.tls.certificate.is_some() { "wss" } else { "ws" };
+        tracing::info!("WebSocket P2P endpoint: {scheme}://{address}/ws/p2p");
     }
 }
 

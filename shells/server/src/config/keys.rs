@@ -56,6 +56,8 @@ pub(super) const PEER: &str = "the address of a Main, as in ws://relay.example.c
 const DNS_SERVER: &str = "IP or IP:PORT of a DNS server, as in 10.0.0.2 or 127.0.0.1:5353";
 const BALANCE: &str = "p2c, round-robin, least-connections or random";
 const FILE: &str = "the path of a file";
+const PEM: &str = "the path of a PEM file";
+const SECONDS: &str = "a time from 1s to 2h in whole seconds, as in 15s";
 const ID: &str = "1 to 128 of a-z 0-9 . _ -";
 const PERIOD: &str = "a time from 1ms to 24h, as in 15s, 250ms or 10m";
 const SOCKET: &str = "IP:PORT, as in 127.0.0.1:9090";
@@ -78,11 +80,15 @@ keys! {
     NODE_CLUSTER =
         one("node.cluster", Some("--cluster"), Some("default"), ID);
     NODE_ZONE = one("node.zone", Some("--zone"), None, ID);
+    NODE_COMPRESSION =
+        one("node.compression", Some("--compression"), Some("off"), "off, lz4 or zstd");
     NODE_ADDRESS = one("node.address", None, None, "HOST:PORT, as in relay.example.com:8080");
     NODE_TOKEN_FILE = one("node.token_file", Some("--token-file"), None, FILE);
     NODE_KEY_FILE = one("node.key_file", Some("--key-file"), None, FILE);
     NODE_PROGRAM = one("node.program", Some("PROGRAM"), None, FILE);
     NODE_LISTEN_TCP = one("node.listen_tcp", Some("--listen-tcp"), None, SOCKET);
+    NODE_LISTEN_TLS = one("node.listen_tls", Some("--listen-tls"), None, SOCKET);
+    NODE_LISTEN_QUIC = one("node.listen_quic", Some("--listen-quic"), None, SOCKET);
     NODE_SHUTDOWN_GRACE = one(
         "node.shutdown_grace",
         Some("--shutdown-grace"),
@@ -113,6 +119,27 @@ keys! {
         "a legal header name and a value of visible ASCII",
         Shape::Map,
     );
+    TLS_CERT = one("tls.cert", Some("--tls-cert"), None, PEM);
+    TLS_KEY = one("tls.key", Some("--tls-key"), None, PEM);
+    TLS_CA = one("tls.ca", Some("--tls-ca"), None, PEM);
+    TLS_CLIENT_CA = one("tls.client_ca", Some("--tls-client-ca"), None, PEM);
+    TLS_WATCH_INTERVAL = one("tls.watch_interval", None, Some("30s"), PERIOD);
+    SOCKET_CONNECT_TIMEOUT =
+        one("socket.connect_timeout", None, Some("10s"), "a time from 1ms to 10s, as in 5s");
+    SOCKET_NODELAY = one("socket.nodelay", None, Some("true"), BOOLEAN);
+    SOCKET_KEEPALIVE_TIME = one(
+        "socket.keepalive_time",
+        None,
+        Some("60s"),
+        "a time from 1s to 2h in whole seconds, as in 60s, or 0s for never",
+    );
+    SOCKET_KEEPALIVE_INTERVAL = one("socket.keepalive_interval", None, Some("15s"), SECONDS);
+    SOCKET_SEND_BUFFER = one("socket.send_buffer", None, None, BYTES);
+    SOCKET_RECEIVE_BUFFER = one("socket.receive_buffer", None, None, BYTES);
+    SOCKET_REUSE_ADDRESS = one("socket.reuse_address", None, Some("true"), BOOLEAN);
+    SOCKET_REUSE_PORT = one("socket.reuse_port", None, Some("false"), BOOLEAN);
+    SOCKET_BACKLOG =
+        one("socket.backlog", None, Some("1024"), "a whole number from 1 to 65535");
     REGISTRY_ENABLE =
         one("registry.enable", Some("--disable-registry"), Some("true"), BOOLEAN);
     REGISTRY_DISCOVERY = one("registry.discovery_interval", None, Some("30s"), PERIOD);

@@ -25,9 +25,7 @@ pub fn secret_key(path: &Path) -> Result<[u8; 32], Failure> {
 /// [`Failure`] when the file cannot be read or holds no token.
 pub fn read_token(path: &Path) -> Result<String, Failure> {
     let file = File::open(path).map_err(|error| failed("read", path, &error))?;
-    if is_open_to_others(&file).map_err(|error| failed("read", path, &error))? {
-        tracing::warn!(file = %path.display(), "others than the owner may read the token file");
-    }
+    warn_if_open(path, "token file");
     let text = read_short(file, path, TOKEN_BYTES_MAX)?;
     let token = text.trim();
     let is_legal = (1..=TOKEN_BYTES_MAX).contains(&token.len())
@@ -37,6 +35,13 @@ pub fn read_token(path: &Path) -> Result<String, Failure> {
             .with_hint("put one line of visible ASCII into it, at most 4096 bytes"));
     }
     Ok(token.to_owned())
+}
+
+/// Says in the log when others than the owner may read a file with a secret.
+pub fn warn_if_open(path: &Path, what: &str) {
+    if File::open(path).and_then(|file| is_open_to_others(&file)).unwrap_or(false) {
+        tracing::warn!(file = %path.display(), "others than the owner may read the {what}");
+    }
 }
 
 fn read_key(file: File, path: &Path) -> Result<[u8; 32], Failure> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::{Parsed, parse};
-use relay_tokio::{Balance, ServiceRules};
+use relay_tokio::{Balance, Compression, ServiceRules};
 use std::path::Path;
 
 #[test]
@@ -186,6 +186,69 @@ fn a_public_address_needs_consent() {
         assert!(load(&consented, &[]).is_ok());
     }
     assert!(load(&["--host", "::1", "--listen-tcp", "127.0.0.1:9000"], &[]).is_ok());
+}
+
+#[test]
+fn bodies_are_compressed_only_where_that_is_asked_for() {
+    let all = load(&[], &[]).expect("defaults");
+    assert_eq!(all.node.compression, None);
+    for (text, expected) in
+        [("off", None), ("lz4", Some(Compression::Lz4)), ("zstd", Some(Compression::Zstd))]
+    {
+        let flag = load(&["--compression", text], &[("RELAY_NODE__COMPRESSION", "zstd")]);
+        assert_eq!(flag.expect("a flag").node.compression, expected);
+        let environment = load(&[], &[("RELAY_NODE__COMPRESSION", text)]).expect("environment");
+        assert_eq!(environment.node.compression, expected);
+    }
+    let failure = load(&["--compression", "gzip"], &[]).err().expect("no such way").lines();
+    assert!(failure.contains("off, lz4 or zstd"), "{failure}");
+}
+
+#[test]
+fn tls_and_a_token_make_a_public_address_safe() {
+    let tls = ["--tls-cert", "a.crt", "--tls-key", "a.key"];
+    let (web, links) = (["--host", "0.0.0.0"], ["--listen-quic", "0.0.0.0:443"]);
+    for flags in [&web[..], &links[..]] {
+        let flags = [flags, &tls].concat();
+        let failure = load(&flags, &[]).err().expect("nobody is asked");
+        assert!(failure.message().contains("asks nobody who they are"), "{failure:?}");
+        for asking in [["--token-file", "t"], ["--tls-client-ca", "ca.crt"]] {
+            assert!(load(&[&flags[..], &asking].concat(), &[]).is_ok());
+        }
+    }
+    let plain = [&["--listen-tcp", "0.0.0.0:1", "--token-file", "t"][..], &tls].concat();
+    let failure = load(&plain, &[]).err().expect("plain");
+    assert!(failure.hint().is_some_and(|hint| hint.contains("--listen-tls")), "{failure:?}");
+}
+
+#[test]
+fn n17_sockets_have_options() {
+    let file = File::new(
+        "sockets",
+        "[socket]\nconnect_timeout = \"2s\"\nnodelay = false\nkeepalive_time = \"0s\"\n\
+         keepalive_interval = \"7s\"\nsend_buffer = \"64KiB\"\nreceive_buffer = 65536\n\
+         reuse_address = false\nreuse_port = true\nbacklog = 7\n",
+    );
+    let socket = load(&["--config", file.path()], &[]).expect("allowed").socket;
+    let wanted = SocketOptions {
+        connect_timeout: Duration::from_secs(2),
+        nodelay: false,
+        keepalive_time: None,
+        keepalive_interval: Duration::from_secs(7),
+        send_buffer: Some(65_536),
+        receive_buffer: Some(65_536),
+        reuse_address: false,
+        reuse_port: true,
+        backlog: 7,
+    };
+    assert_eq!(socket, wanted);
+    assert_eq!(load(&[], &[]).expect("defaults").socket, SocketOptions::default());
+    for (name, value) in
+        [("CONNECT_TIMEOUT", "11s"), ("KEEPALIVE_TIME", "1500ms"), ("BACKLOG", "0")]
+    {
+        let name = format!("RELAY_SOCKET__{name}");
+        assert!(load(&[], &[(name.as_str(), value)]).is_err(), "{name}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::{LogFormat, Mode};
 use crate::discovery::Peer;
-use relay_tokio::{Balance, Endpoint, is_node_id, is_service};
+use relay_tokio::{Balance, Compression, Endpoint, is_node_id, is_service};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +50,29 @@ pub(super) fn registry_ttl(text: &str) -> Option<Duration> {
 
 pub(super) fn duration_at_most_an_hour(text: &str) -> Option<Duration> {
     duration(text).filter(|time| *time <= Duration::from_hours(1))
+}
+
+pub(super) fn connect_timeout(text: &str) -> Option<Duration> {
+    period(text).filter(|time| *time <= Duration::from_secs(10))
+}
+
+/// As the kernel counts for keepalive.
+pub(super) fn whole_seconds(text: &str) -> Option<Duration> {
+    let allowed = Duration::from_secs(1)..=Duration::from_hours(2);
+    duration(text).filter(|time| time.subsec_nanos() == 0 && allowed.contains(time))
+}
+
+/// The same, or zero for never.
+pub(super) fn keepalive(text: &str) -> Option<Duration> {
+    duration(text).filter(Duration::is_zero).or_else(|| whole_seconds(text))
+}
+
+pub(super) fn buffer_bytes(text: &str) -> Option<u32> {
+    byte_count(text).filter(|bytes| (1 << 10..=64 << 20).contains(bytes))
+}
+
+pub(super) fn backlog(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|count| (1..=65_535).contains(count))
 }
 
 pub(super) fn byte_count(text: &str) -> Option<u32> {
@@ -111,6 +134,14 @@ pub(super) fn node_id(text: &str) -> Option<String> {
 
 pub(super) fn mode(text: &str) -> Option<Mode> {
     Mode::from_name(text)
+}
+
+/// What bodies are compressed with, if they are.
+pub(super) fn compression(text: &str) -> Option<Option<Compression>> {
+    match text {
+        "off" => Some(None),
+        name => Compression::ALL.into_iter().find(|one| one.name() == name).map(Some),
+    }
 }
 
 /// The name of a way to choose among instances; words may be joined by `_` too.

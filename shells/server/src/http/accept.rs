@@ -12,6 +12,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use relay_tokio::Stream;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -39,6 +40,7 @@ pub(super) async fn serve(
     connections.accept_until(&listener, tokio::time::sleep(LAST_CALLS)).await;
     connections.accept_waiting(listener);
     stop.send_replace(true);
+    connections.gateway.shared.clients.leave();
     connections.end().await;
 }
 
@@ -87,33 +89,50 @@ impl Connections {
     }
 
     fn take(&mut self, stream: TcpStream) {
-        if self.tasks.len() >= self.gateway.shared.config.connections_max {
-            turn_away(&stream);
-        } else {
+        let config = &self.gateway.shared.config;
+        if self.tasks.len() < config.connections_max {
             self.tasks.spawn(drive(Arc::clone(&self.gateway), stream, self.stopped.clone()));
+        } else if config.tls.is_none() {
+            turn_away(&stream);
         }
     }
 
     async fn end(mut self) {
         let grace = self.gateway.shared.config.shutdown_grace;
-        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        let clients = Arc::clone(&self.gateway.shared.clients);
+        let all_ended = async {
+            while self.tasks.join_next().await.is_some() {}
+            clients.ended().await;
+        };
         if tokio::time::timeout(grace, all_ended).await.is_err() {
-            let count = self.tasks.len();
+            let count = self.tasks.len() + clients.count();
             tracing::warn!(count, "connections were cut because their requests outlived the grace");
         }
         self.tasks.shutdown().await;
+        clients.close();
+        let _in_time = tokio::time::timeout(LAST_WORDS, clients.ended()).await;
     }
 }
 
 /// Drives one connection to its end. An upgraded socket leaves this task for the node.
 async fn drive(gateway: Arc<Gateway>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
-    // Without it the second write of a pipelined answer waits for the client's delayed ACK.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+    let config = &gateway.shared.config;
+    // Among others, so that the second write of a pipelined answer need not wait for the client's
+    // delayed ACK.
+    config.socket.apply(&stream);
     let port = stream.local_addr().map_or(0, |address| address.port());
+    let stream = match &config.tls {
+        None => Stream::Plain(stream),
+        Some(acceptor) => {
+            let peer = stream.peer_addr().ok();
+            match acceptor.accept(stream).await {
+                Ok(stream) => Stream::Tls(Box::new(stream.into())),
+                Err(refused) => return refused.log(peer),
+            }
+        }
+    };
     let connection = Arc::new(Connection::default());
-    let socket = TimedSocket::new(stream, Arc::clone(&connection), &gateway.shared.config);
+    let socket = TimedSocket::new(stream, Arc::clone(&connection), config);
     let service = service_fn(|request| {
         let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
         async move {
@@ -246,6 +265,8 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nR
 const LAST_CALLS: Duration = Duration::from_millis(100);
 /// How long a new connection may take to its first request before it counts as idle.
 const FIRST_REQUEST: Duration = Duration::from_millis(100);
+/// How long clients of WebSockets may take to read why they are let go.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 64;

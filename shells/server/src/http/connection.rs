@@ -6,6 +6,8 @@
 
 use super::GatewayConfig;
 use super::head::HeadWatch;
+use relay_tokio::tls::Refused;
+use relay_tokio::{ByteStream, Stream};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +15,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 /// What the socket of a connection and the request on it tell each other.
@@ -62,6 +63,13 @@ impl Connection {
         self.lingers.store(true, Ordering::Relaxed);
     }
 
+    /// The connection carries no HTTP any more: nothing but stalled writes is timed. Its last bytes
+    /// are for the client to read, whatever that still sends.
+    pub(super) fn upgraded(&self) {
+        self.set(Phase::Answer);
+        self.linger();
+    }
+
     /// Whether the last read failed because the client was too slow.
     pub(super) fn is_late(&self) -> bool {
         self.is_late.load(Ordering::Relaxed)
@@ -83,7 +91,7 @@ impl Connection {
 
 /// A socket that fails when its client is too slow.
 pub(super) struct TimedSocket {
-    stream: TcpStream,
+    stream: Stream,
     connection: Arc<Connection>,
     limits: Limits,
     timer: Pin<Box<Sleep>>,
@@ -94,6 +102,8 @@ pub(super) struct TimedSocket {
     body_bytes: u64,
     shut_at: Option<Instant>,
     drained_bytes: usize,
+    /// The first byte has come.
+    has_spoken: bool,
 }
 
 struct Limits {
@@ -104,11 +114,7 @@ struct Limits {
 }
 
 impl TimedSocket {
-    pub(super) fn new(
-        stream: TcpStream,
-        connection: Arc<Connection>,
-        config: &GatewayConfig,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, connection: Arc<Connection>, config: &GatewayConfig) -> Self {
         let limits = Limits {
             head: config.head_timeout,
             body: config.read_timeout,
@@ -127,11 +133,12 @@ impl TimedSocket {
             body_bytes: 0,
             shut_at: None,
             drained_bytes: 0,
+            has_spoken: false,
         }
     }
 
     /// The bare socket, once HTTP is done with it.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Stream {
         self.stream
     }
 
@@ -150,6 +157,15 @@ impl TimedSocket {
     }
 
     fn watch_head(&mut self, bytes: &[u8]) {
+        let is_tls = !self.has_spoken && bytes.first() == Some(&TLS_HANDSHAKE);
+        self.has_spoken = true;
+        if is_tls {
+            // The client is answered as whoever sends no HTTP; the line is for the operator.
+            let peer = self.stream.tcp().and_then(|socket| socket.peer_addr().ok());
+            let why = "TLS came to a port without TLS: dial ws:// or http:// there, or start the \
+                       node with --tls-cert and --tls-key";
+            Refused::Failed(why.into()).log(peer);
+        }
         self.watch.feed(bytes);
         if self.watch.is_ambiguous() {
             self.connection.is_ambiguous.store(true, Ordering::Relaxed);
@@ -294,6 +310,8 @@ impl AsyncWrite for TimedSocket {
     }
 }
 
+/// The first byte of TLS; no method of HTTP begins with it.
+const TLS_HANDSHAKE: u8 = 22;
 /// How long a body may be slower than [`BODY_BYTES_PER_SECOND_MIN`].
 const BODY_GRACE: Duration = Duration::from_secs(5);
 const BODY_BYTES_PER_SECOND_MIN: u64 = 1024;

@@ -5,7 +5,9 @@ use super::{Shared, rfc3339};
 use axum::body::Body;
 use axum::extract::State;
 use hyper::{Response, StatusCode};
-use relay_tokio::{BreakerView, PeerStatus, PeerView, RegistryView, Role, ServiceView};
+use relay_tokio::{
+    BreakerView, PeerStatus, PeerView, RegistryView, Role, ServiceView, TransportKind,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +32,9 @@ pub(super) async fn peers(State(shared): State<Arc<Shared>>) -> Response<Body> {
         last_seen: Option<String>,
         latency_ms: Option<f64>,
         services: usize,
+        transport: Option<&'static str>,
+        state: &'static str,
+        error: Option<&'a str>,
     }
     let now = SystemTime::now();
     let view = shared.node.registry();
@@ -42,6 +47,9 @@ pub(super) async fn peers(State(shared): State<Arc<Shared>>) -> Response<Body> {
         last_seen: peer.last_seen.map(|age| super::registry::ago(now, age)),
         latency_ms: peer.latency.map(millis),
         services: peer.server_count,
+        transport: peer.transport.map(TransportKind::name),
+        state: peer.state.name(),
+        error: peer.trouble.as_deref(),
     });
     let peers = Peers {
         node_id: shared.node.id().as_str(),

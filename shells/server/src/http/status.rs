@@ -143,7 +143,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What metrics call everything else, so that paths of strangers never become labels.
 const OTHER_ROUTES: &str = "(other)";
-const ENDPOINTS: [Endpoint; 17] = [
+const ENDPOINTS: [Endpoint; 18] = [
     ("POST", "/rpc", "JSON-RPC 2.0: service.method, node.service.method, remote_call"),
     ("POST", "/rpc/{service}", "JSON-RPC 2.0 with plain method names"),
     ("GET", "/health", "the process is alive"),
@@ -159,6 +159,7 @@ const ENDPOINTS: [Endpoint; 17] = [
     ("GET", "/federation/peers", "other Mains, and how the links to them stand"),
     ("GET", "/federation/health", "the federation in one look"),
     ("GET", "/metrics", "numbers for Prometheus"),
+    ("GET", "/ws", "JSON-RPC 2.0 both ways, for programs in any language (WebSocket)"),
     ("GET", "/ws/p2p", "links of other relays (WebSocket)"),
     ("GET", "/", "this page"),
 ];

@@ -1,22 +1,24 @@
-//! `GET /ws/p2p`: turns an HTTP connection into the link of another relay (RFC 6455, section 4).
+//! `GET /ws/p2p` and `GET /ws`: turn an HTTP connection into the link of another relay, or into the
+//! connection of a JSON client (RFC 6455, section 4).
 //!
 //! Browsers always name the page that asks (`Origin`). Only pages of this node's own loopback
-//! address and pages that the operator listed get through; a relay sends no `Origin`.
+//! address and pages that the operator listed get through; other programs send no `Origin`.
 
 use super::Shared;
 use super::accept::RouteContext;
 use super::connection::TimedSocket;
 use super::reply::refusal;
+use crate::ws::Unwelcome;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use relay_tokio::{Node, Role, WebSocket};
+use relay_tokio::{Role, WebSocket};
 use std::sync::Arc;
 
 /// Answers 101 and hands the socket to the node, or says why not.
@@ -33,32 +35,94 @@ pub(super) async fn relay_link(
         let detail = "the node is shutting down: dial another Main";
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", detail);
     }
-    let checked = check_origin(&shared, request.headers(), context.port);
-    let accept = match checked.and_then(|()| accept_key(&request)) {
-        Ok(accept) => accept,
-        Err(refused) => return refused.response(),
-    };
-    tokio::spawn(hand_over(hyper::upgrade::on(&mut request), shared.node.clone()));
+    match switch(&shared, &context, &mut request) {
+        Ok((response, upgrade)) => {
+            tokio::spawn(hand_over(upgrade, Arc::clone(&shared)));
+            response
+        }
+        Err(refused) => refused.response(),
+    }
+}
+
+/// Answers 101 and serves the client, or says why not.
+pub(super) async fn json_client(
+    State(shared): State<Arc<Shared>>,
+    Extension(context): Extension<RouteContext>,
+    mut request: Request<Body>,
+) -> Response<Body> {
+    if shared.is_draining() {
+        let detail = "the node is shutting down: connect to another one";
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", detail);
+    }
+    let admitted = bearer(request.headers()).and_then(|token| {
+        // In this order, so that a page that may not ask learns nothing about the token.
+        let (response, upgrade) = switch(&shared, &context, &mut request)?;
+        let seat = shared.clients.admit(token.as_deref()).map_err(Refused::unwelcome)?;
+        Ok((response, upgrade, seat))
+    });
+    match admitted {
+        Ok((response, upgrade, seat)) => {
+            tokio::spawn(async move {
+                let Some(parts) = socket_of(upgrade).await else { return };
+                context.connection.upgraded();
+                seat.serve(parts.io.into_inner(), parts.read_buf).await;
+            });
+            response
+        }
+        Err(refused) => refused.response(),
+    }
+}
+
+/// Checks the request of a WebSocket handshake and writes the answer that accepts it.
+fn switch(
+    shared: &Shared,
+    context: &RouteContext,
+    request: &mut Request<Body>,
+) -> Result<(Response<Body>, OnUpgrade), Refused> {
+    check_origin(shared, request.headers(), context.port)?;
+    let accept = accept_key(request)?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, WEBSOCKET);
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    response
+    Ok((response, hyper::upgrade::on(request)))
 }
 
-async fn hand_over(upgrade: OnUpgrade, node: Node) {
-    let upgraded = match upgrade.await {
-        Ok(upgraded) => upgraded,
-        Err(error) => return tracing::debug!(%error, "a relay link broke off in its upgrade"),
-    };
-    match upgraded.downcast::<TokioIo<TimedSocket>>() {
-        Ok(parts) => {
-            let socket = parts.io.into_inner().into_stream();
-            node.accept(WebSocket::accept(socket, parts.read_buf).await);
+async fn hand_over(upgrade: OnUpgrade, shared: Arc<Shared>) {
+    if let Some(parts) = socket_of(upgrade).await {
+        let socket = parts.io.into_inner().into_stream();
+        let options = &shared.config.socket;
+        let link = WebSocket::accept_with_options(socket, parts.read_buf, options).await;
+        shared.node.accept(link);
+    }
+}
+
+/// The connection, once the answer is written.
+async fn socket_of(upgrade: OnUpgrade) -> Option<Parts<TokioIo<TimedSocket>>> {
+    let upgraded = upgrade.await.inspect_err(|error| {
+        tracing::debug!(%error, "a connection broke off in its upgrade to a WebSocket");
+    });
+    let parts = upgraded.ok()?.downcast();
+    if parts.is_err() {
+        tracing::error!("an upgraded connection is not one of ours");
+    }
+    parts.ok()
+}
+
+/// The token of an `Authorization: Bearer` header, if there is one. Any other scheme is refused:
+/// its sender counts on it.
+fn bearer(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refused> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let token = value.as_bytes().split_at_checked(BEARER.len());
+            let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(BEARER));
+            token.map(|(_, token)| Some(token.trim_ascii().to_vec())).ok_or(NO_BEARER)
         }
-        Err(_) => tracing::error!("an upgraded connection is not one of ours"),
+        (Some(_), Some(_)) => Err(NO_BEARER),
     }
 }
 
@@ -66,24 +130,26 @@ fn check_origin(shared: &Shared, headers: &HeaderMap, port: u16) -> Result<(), R
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let is_listed = |origin: &HeaderValue| {
         shared.config.allowed_origins.iter().any(|allowed| allowed.is(origin))
-            || is_own_loopback(origin, port)
+            || is_own_loopback(origin, port, shared.config.tls.is_some())
     };
     match (origins.next(), origins.next()) {
         (None, _) => Ok(()),
         (Some(origin), None) if is_listed(origin) => Ok(()),
         (Some(_), _) => {
-            let detail = "this web page may not open relay links: list it in allowed_origins";
+            let detail =
+                "this web page may not open WebSockets here: list its origin in http.link_origins";
             Err(Refused { status: StatusCode::FORBIDDEN, detail })
         }
     }
 }
 
-fn is_own_loopback(origin: &HeaderValue, port: u16) -> bool {
-    // Browsers leave out port 80.
-    let port = if port == 80 { String::new() } else { format!(":{port}") };
+fn is_own_loopback(origin: &HeaderValue, port: u16, is_encrypted: bool) -> bool {
+    let (scheme, usual) = if is_encrypted { ("https", 443) } else { ("http", 80) };
+    // Browsers leave out the usual port.
+    let port = if port == usual { String::new() } else { format!(":{port}") };
     ["127.0.0.1", "localhost", "[::1]"]
         .iter()
-        .any(|host| origin.as_bytes() == format!("http://{host}{port}").as_bytes())
+        .any(|host| origin.as_bytes() == format!("{scheme}://{host}{port}").as_bytes())
 }
 
 /// Checks the request of a WebSocket handshake and derives the key that accepts it.
@@ -92,7 +158,7 @@ fn accept_key(request: &Request<Body>) -> Result<HeaderValue, Refused> {
     if !has_token(headers, &header::UPGRADE, "websocket")
         || !has_token(headers, &header::CONNECTION, "upgrade")
     {
-        return Err(upgrade_required("relay links are WebSockets: send 'Upgrade: websocket'"));
+        return Err(upgrade_required("this is for WebSockets: send 'Upgrade: websocket'"));
     }
     let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
     if versions.next().is_none_or(|version| version != "13") || versions.next().is_some() {
@@ -142,6 +208,16 @@ struct Refused {
 }
 
 impl Refused {
+    fn unwelcome(why: Unwelcome) -> Self {
+        match why {
+            Unwelcome::WrongToken => NO_BEARER,
+            Unwelcome::Full => Self {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                detail: "there are as many WebSocket clients as there may be",
+            },
+        }
+    }
+
     fn response(&self) -> Response<Body> {
         let error = self.status.canonical_reason().unwrap_or_default();
         let mut response = refusal(self.status, error, self.detail);
@@ -155,4 +231,9 @@ impl Refused {
     }
 }
 
+const NO_BEARER: Refused = Refused {
+    status: StatusCode::UNAUTHORIZED,
+    detail: "send 'Authorization: Bearer' and the token of this node, once",
+};
+const BEARER: &[u8] = b"Bearer ";
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");

@@ -135,7 +135,8 @@ fn specified_message(code: ErrorCode) -> Option<&'static str> {
     }
 }
 
-fn is_error_object(bytes: &[u8]) -> bool {
+/// Whether these bytes are an error object as the specification has it.
+pub(crate) fn is_error_object(bytes: &[u8]) -> bool {
     let (mut codes, mut messages) = (0, 0);
     let mut is_right = check_utf8(bytes).is_ok();
     let mut scanner = Scanner::new(bytes, SCAN_DEPTH_MAX);

@@ -20,6 +20,9 @@ pub struct Call {
     pub params: Bytes,
     /// How to run it.
     pub options: CallOptions,
+    /// The member `relay` of the request, as the caller wrote it; empty when there is none. What
+    /// it may say is the gateway's business.
+    pub extension: Bytes,
 }
 
 /// What a call runs.
@@ -36,6 +39,9 @@ pub enum Target {
     },
     /// `rpc.discover`: the list of everything that can be called.
     Discover,
+    /// Another name under `rpc.`, which the specification reserves: about the connection of the
+    /// caller, and about calls on it.
+    Control(String),
 }
 
 /// What a caller may ask for beside the call itself.
@@ -82,10 +88,15 @@ impl Call {
                 service: service.to_owned(),
                 method: method.to_owned(),
             };
-            Ok(Self { target, params, options })
+            Ok(Self { target, params, options, extension: Bytes::new() })
         };
         if name == "rpc.discover" {
-            return Ok(Self { target: Target::Discover, params, options });
+            let target = Target::Discover;
+            return Ok(Self { target, params, options, extension: Bytes::new() });
+        }
+        if name.starts_with("rpc.") && front.is_connected {
+            let target = Target::Control(name.to_owned());
+            return Ok(Self { target, params, options, extension: Bytes::new() });
         }
         if name.starts_with("rpc.") {
             return Err(front.no_method("only rpc.discover is offered of the names under 'rpc.'"));
@@ -180,7 +191,7 @@ fn remote_call(params: Bytes, front: &Front<'_>) -> Result<Call, CallError> {
         Some(_) => return Err(front.bad_params("'args' must be an object or an array")),
         None => Bytes::new(),
     };
-    Ok(Call { target, params, options })
+    Ok(Call { target, params, options, extension: Bytes::new() })
 }
 
 /// The members of the params of `remote_call`.

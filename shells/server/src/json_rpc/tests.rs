@@ -12,6 +12,7 @@ const FRONT: Front<'_> = Front {
         is_traced: false,
         priority: Priority::Normal,
     },
+    is_connected: false,
 };
 
 fn parsed(body: impl AsRef<[u8]>) -> Parsed {

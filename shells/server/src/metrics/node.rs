@@ -102,6 +102,9 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
         calls_failed,
         calls_cancelled,
         calls_retried,
+        calls_sent_plain,
+        bodies_deflated,
+        bodies_inflated,
         answers_late,
         answers_stray,
         chunks_forwarded,
@@ -111,11 +114,7 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
         links_closed,
         links_refused,
     } = stats;
-    let both = |incoming, outgoing| [("in", incoming), ("out", outgoing)];
-    let help = "Frames taken off links and handed to links";
-    directions(encoder, "link_frames", help, None, both(frames_in, frames_out))?;
-    let help = "Bytes of the frames taken off links and handed to links";
-    directions(encoder, "link", help, Some(&Unit::Bytes), both(bytes_in, bytes_out))?;
+    traffic(encoder, [frames_in, frames_out], [bytes_in, bytes_out])?;
     for (name, help, value) in [
         (
             "calls_forwarded",
@@ -155,10 +154,30 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
             links_refused,
         ),
     ] {
-        let metric = describe(encoder, name, help, None, MetricType::Counter)?;
-        ConstCounter::new(value).encode(metric)?;
+        counter(encoder, name, help, value)?;
     }
-    Ok(())
+    let help = "Calls sent again, and plain, because nobody took them compressed";
+    counter(encoder, "calls_sent_plain", help, calls_sent_plain)?;
+    counter(encoder, "bodies_deflated", "Bodies compressed here", bodies_deflated)?;
+    counter(encoder, "bodies_inflated", "Bodies inflated here", bodies_inflated)
+}
+
+/// What came over links and what went.
+fn traffic(
+    encoder: &mut DescriptorEncoder<'_>,
+    [frames_in, frames_out]: [u64; 2],
+    [bytes_in, bytes_out]: [u64; 2],
+) -> fmt::Result {
+    let both = |incoming, outgoing| [("in", incoming), ("out", outgoing)];
+    let help = "Frames taken off links and handed to links";
+    directions(encoder, "link_frames", help, None, both(frames_in, frames_out))?;
+    let help = "Bytes of the frames taken off links and handed to links";
+    directions(encoder, "link", help, Some(&Unit::Bytes), both(bytes_in, bytes_out))
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let metric = describe(encoder, name, help, None, MetricType::Counter)?;
+    ConstCounter::new(value).encode(metric)
 }
 
 fn seconds(

@@ -30,7 +30,7 @@ pub(crate) fn smol_websocket() -> String {
 }
 
 /// A Main on tokio that hands each connection to `take`. Returns where it listens.
-fn tokio_main(
+pub(crate) fn tokio_main(
     scheme: &str,
     take: impl AsyncFn(relay_tokio::Node, tokio::net::TcpStream) + Send + 'static,
 ) -> String {
@@ -63,13 +63,16 @@ fn smol_main(
     })
 }
 
-fn started(scheme: &str, main: impl FnOnce(Sender<SocketAddr>) + Send + 'static) -> String {
+pub(crate) fn started(
+    scheme: &str,
+    main: impl FnOnce(Sender<SocketAddr>) + Send + 'static,
+) -> String {
     let (sender, address) = channel();
     std::thread::spawn(move || main(sender));
     format!("{scheme}://{}", address.recv().expect("the Main starts"))
 }
 
-fn start<R: Runtime>() -> relay_driver::Node<R> {
+pub(crate) fn start<R: Runtime>() -> relay_driver::Node<R> {
     let mut config = NodeConfig::new(Role::Main);
     config.token = Some(TOKEN.into());
     relay_driver::Node::start(config).expect("starts")

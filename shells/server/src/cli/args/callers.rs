@@ -74,13 +74,31 @@ pub struct CallerArgs {
     /// File with the token that the Main asks for
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Whom to believe.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+/// Certificates to believe and to show, for the tools that dial.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TlsArgs {
+    /// CAs to believe over TLS and QUIC (PEM) [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "RELAY_TLS__CA", hide_env_values = true)]
+    pub tls_ca: Option<PathBuf>,
+    /// Certificate to show where one is asked for (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 }
 
 /// The flags of `relay bench`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = BENCH_EXAMPLES)]
 pub struct BenchArgs {
-    /// Mains to share the load among: ws:// and tcp:// are relay links, http:// is POST /rpc
+    /// Mains to share the load among: ws://, wss://, tcp://, tls:// and quic:// are relay links,
+    /// http:// and https:// are POST /rpc
     #[arg(long, value_name = "URL", value_delimiter = ',', default_value = "ws://127.0.0.1:8080")]
     pub connect: Vec<String>,
     /// Stop after so many calls [default: 1000, unless --seconds or --find-rate is given]
@@ -105,7 +123,7 @@ pub struct BenchArgs {
     /// How long a call may take, and how long to wait for the first link
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub timeout: String,
-    /// Relay links to each ws:// or tcp:// URL
+    /// Relay links to each URL that is not http:// or https://
     #[arg(long, value_name = "K", default_value_t = 1,
         value_parser = clap::value_parser!(u16).range(1..=256))]
     pub links: u16,
@@ -140,6 +158,7 @@ Examples:
   relay call alice.home.counter.get
   relay call --node bob.home@relay-b.com --trace blog.get_posts
   relay call --connect ws://a.example.com:8080,ws://b.example.com:8080 blog.get_posts
+  relay call --connect wss://relay.example.com --tls-ca ca.crt --token-file token blog.get_posts
   echo '[1,2]' | relay call echo.echo -
 
 Exit code 0: the result is on the standard output. 1: the call failed. 2: wrong command line.";

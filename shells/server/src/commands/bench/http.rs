@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::targets::{Attempt, LOST_AFTER};
 use crate::cli::Failure;
+use crate::commands::connector::Connector;
 use crate::http::RELAY_ERROR;
 use crate::json_rpc::TIMEOUT_MAX;
 use bytes::Bytes;
@@ -10,35 +11,34 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use relay_tokio::Executed;
+use relay_tokio::tls::ClientTls;
+use relay_tokio::{Endpoint, Executed, Runtime as _, Tokio};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::error::Error;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 /// One URL with its connections: as many as there are calls in flight.
 #[derive(Debug)]
 pub(super) struct Http {
-    authority: String,
+    endpoint: Endpoint,
     uri: Uri,
-    client: Client<HttpConnector, Full<Bytes>>,
+    runtime: Tokio,
+    client: Client<Connector, Full<Bytes>>,
 }
 
 impl Http {
-    pub(super) fn new(authority: &str, uri: &Uri) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { authority: authority.to_owned(), uri: uri.clone(), client }
+    pub(super) fn new(endpoint: &Endpoint, uri: &Uri, tls: ClientTls) -> Self {
+        let runtime = Tokio::current().with_tls(tls);
+        let client = Client::builder(TokioExecutor::new()).build(Connector(runtime.clone()));
+        Self { endpoint: endpoint.clone(), uri: uri.clone(), runtime, client }
     }
 
     /// Tries whether anything listens there.
     pub(super) async fn reach(&self, timeout: Duration) -> Result<(), Failure> {
-        let probe = tokio::time::timeout(timeout, TcpStream::connect(&self.authority)).await;
+        let probe = tokio::time::timeout(timeout, self.runtime.connect_http(&self.endpoint)).await;
         let why = match probe {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => error.to_string(),

@@ -6,7 +6,7 @@ use super::targets::{Attempt, LOST_AFTER};
 use crate::cli::Failure;
 use crate::commands::call::{reach, start_failed};
 use futures_util::future::join_all;
-use relay_tokio::{Answer as Told, Endpoint, Pool, PoolConfig, Selection};
+use relay_tokio::{Answer as Told, Endpoint, Pool, PoolConfig, Runtime as _, Selection, Tokio};
 use std::slice;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -26,7 +26,8 @@ impl Links {
         let mut config = PoolConfig::new(settings);
         (config.min, config.max) = (plan.links.into(), plan.links_max.into());
         config.selection = Selection::RoundRobin;
-        let pool = Pool::start(config).map_err(|error| start_failed(&error))?;
+        let runtime = Tokio::current().with_tls(plan.tls.clone());
+        let pool = Pool::start_on(config, runtime).map_err(|error| start_failed(&error))?;
         Ok(Self { endpoint: endpoint.clone(), pool })
     }
 

@@ -7,6 +7,7 @@ use crate::commands::call::{params, request_of, settings_of};
 use crate::commands::timeout_of;
 use crate::config;
 use hyper::Uri;
+use relay_tokio::tls::ClientTls;
 use relay_tokio::{Endpoint, NodeConfig};
 use std::fmt;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(super) struct Plan {
     pub(super) is_json: bool,
     /// Of each node that calls, without the Main to dial.
     pub(super) settings: NodeConfig,
+    /// Whom to believe.
+    pub(super) tls: ClientTls,
 }
 
 /// What is wanted.
@@ -45,8 +48,8 @@ pub(super) enum Aim {
 pub(super) enum Url {
     /// Over relay links.
     Link(Endpoint),
-    /// By POST; host and port, and the whole.
-    Http { authority: String, uri: Uri },
+    /// By POST; where to connect to, and the whole.
+    Http { endpoint: Endpoint, uri: Uri },
 }
 
 impl Plan {
@@ -68,6 +71,7 @@ impl Plan {
             Aim::Measure(Pace::Open { .. }) | Aim::Find { .. } => 1_024,
         };
         let settings = settings_of(&args.caller)?;
+        let tls = crate::commands::tls::of_args(&args.caller.tls)?;
         let params = params::read(&args.caller.params)?;
         let question = if args.unique {
             Question::unique(request, &params, random()?)?
@@ -86,6 +90,7 @@ impl Plan {
             allows_errors: args.allow_errors,
             is_json: args.json,
             settings,
+            tls,
         })
     }
 }
@@ -133,14 +138,16 @@ impl Url {
                 .with_hint("write it as in ws://127.0.0.1:8080 or http://127.0.0.1:8080")
         };
         let endpoint = Endpoint::parse(text).map_err(|error| refused(&error))?;
-        let Some(rest) = text.strip_prefix("http://") else { return Ok(Self::Link(endpoint)) };
+        let parts = text.split_once("://");
+        let Some((scheme @ ("http" | "https"), rest)) = parts else {
+            return Ok(Self::Link(endpoint));
+        };
         let path = match rest.split_once('/') {
             Some((_, path)) if !path.is_empty() => path,
             Some(_) | None => "rpc",
         };
-        let authority = endpoint.authority().to_owned();
-        let uri = format!("http://{authority}/{path}").parse();
-        Ok(Self::Http { authority, uri: uri.map_err(|error| refused(&error))? })
+        let uri = format!("{scheme}://{}/{path}", endpoint.authority()).parse();
+        Ok(Self::Http { endpoint, uri: uri.map_err(|error| refused(&error))? })
     }
 }
 
@@ -178,9 +185,19 @@ mod tests {
 
     #[test]
     fn urls_say_how_calls_travel() {
-        let plan = plan("--connect ws://a:1,tcp://b:2,http://c:3,http://d/x/rpc").expect("sound");
+        let plan =
+            plan("--connect ws://a:1,tcp://b:2,http://c:3,http://d/x/rpc,https://e,quic://f:1")
+                .expect("sound");
         let shown: Vec<String> = plan.urls.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["ws://a:1/ws/p2p", "tcp://b:2", "http://c:3/rpc", "http://d:80/x/rpc"],);
+        let wanted = [
+            "ws://a:1/ws/p2p",
+            "tcp://b:2",
+            "http://c:3/rpc",
+            "http://d:80/x/rpc",
+            "https://e:443/rpc",
+            "quic://f:1",
+        ];
+        assert_eq!(shown, wanted);
     }
 
     #[test]
@@ -223,7 +240,7 @@ mod tests {
             "--unique [1]",
             "--expect {",
             "--timeout 0s",
-            "--connect https://a",
+            "--connect ftp://a",
             "--connect ws://a:1,",
         ] {
             assert_eq!(plan(line).expect_err(line).exit_code(), 2, "{line}");

@@ -24,7 +24,7 @@ pub(super) struct Targets {
 #[derive(Debug)]
 enum Target {
     Links(Links),
-    Http(Http),
+    Http(Box<Http>),
 }
 
 /// One call, as it is tried at one URL or more.
@@ -52,7 +52,9 @@ impl Targets {
     pub(super) async fn open(plan: &Plan) -> Result<Self, Failure> {
         let targets = plan.urls.iter().map(|url| match url {
             Url::Link(endpoint) => Links::start(endpoint, plan).map(Target::Links),
-            Url::Http { authority, uri } => Ok(Target::Http(Http::new(authority, uri))),
+            Url::Http { endpoint, uri } => {
+                Ok(Target::Http(Box::new(Http::new(endpoint, uri, plan.tls.clone()))))
+            }
         });
         let targets = targets.collect::<Result<Vec<_>, _>>()?;
         let reached = join_all(targets.iter().map(|target| target.reach(plan.timeout))).await;

@@ -36,7 +36,8 @@ const ADVICE: &[(ErrorCode, &str, &str)] = &[
         "compare 'params' with what the method takes; an array gives them by position, an \
          object by name"),
     (ErrorCode::TooLarge,
-        "a request, a result or a whole batch is beyond the limit that the error names",
+        "a request, a result or a whole batch is beyond the limit that the error names, as it \
+         travels or once it is inflated",
         "send less at once, or raise the limit at every node on the way; GET /info shows those \
          of a node. With executed: yes the call ran and only its result was too large"),
     (ErrorCode::BadChecksum,
@@ -52,7 +53,8 @@ const ADVICE: &[(ErrorCode, &str, &str)] = &[
          defect",
         "check what is connected there and that both sides run the same version"),
     (ErrorCode::BadFlags,
-        "the other side uses a feature that was not agreed on, as a newer or faulty version may",
+        "the other side uses a feature that was not agreed on, as a newer or faulty version may: \
+         a compression that this one did not offer to take, for instance",
         "run the same version on both sides"),
     (ErrorCode::IdReused,
         "a defect of the other side, which is most likely no relay of this project",
@@ -64,7 +66,9 @@ const ADVICE: &[(ErrorCode, &str, &str)] = &[
         "one side is much older than the other",
         "update the older side; both log the versions that they speak"),
     (ErrorCode::Capabilities,
-        "one side requires a feature that the other is too old for, or has switched off",
+        "one side requires a feature that the other is too old for, or has switched off; a call \
+         whose body nobody takes compressed ends so only for clients that do not send it again \
+         plain",
         "update the older side, or switch the feature on there"),
     (ErrorCode::Unauthenticated,
         "the token is missing or wrong, the clocks differ by minutes, or a key file belongs to \
@@ -133,7 +137,8 @@ const ADVICE: &[(ErrorCode, &str, &str)] = &[
         "the node was asked to stop and finishes what it has",
         "try again, here in a moment or at another Main; load balancers see it at /ready"),
     (ErrorCode::BadResponse,
-        "the service answered with something that is neither JSON nor a JSON-RPC response",
+        "the service answered with something that is neither JSON nor a JSON-RPC response, or \
+         its node with a body that cannot be inflated",
         "look at what it writes: programs behind exec: must keep their logs off the standard \
          output"),
     (ErrorCode::Internal,

@@ -1,10 +1,11 @@
-//! The listeners of a node: HTTP and WebSocket through the gateway, relay links over plain TCP.
+//! The gateway of a node: its settings, its listener and its end.
 
 use crate::cli::Failure;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::discovery::Peers;
-use crate::http::{Backoff, Cors, Gateway, GatewayConfig, OriginInvalid};
-use relay_tokio::{Node, Tcp};
+use crate::http::{ClientLimits, Cors, Gateway, GatewayConfig, OriginInvalid};
+use relay_tokio::SocketOptions;
+use relay_tokio::tls::Acceptor;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -38,23 +39,35 @@ impl Listening {
     }
 }
 
-/// Listens on `address` and tells the address it got, which differs for port 0.
-pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
-    let failed = |error: std::io::Error| {
-        let failure = Failure::work(format!("cannot listen on {address}: {error}"));
-        let hints = [
-            (ErrorKind::AddrInUse, "another process listens there: choose another port, or 0"),
-            (ErrorKind::PermissionDenied, "ports below 1024 need privileges: choose one above"),
-            (ErrorKind::AddrNotAvailable, "this machine has no such address"),
-        ];
-        match hints.iter().find(|(kind, _)| *kind == error.kind()) {
-            Some((_, hint)) => failure.with_hint(*hint),
-            None => failure,
-        }
-    };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+/// Listens on `address` and tells the address it got, which differs for port 0. Must be called on
+/// the runtime.
+pub(crate) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    bind_with(address, &SocketOptions::default())
+}
+
+/// The same with options of the socket.
+pub(crate) fn bind_with(
+    address: SocketAddr,
+    options: &SocketOptions,
+) -> Result<(TcpListener, SocketAddr), Failure> {
+    let failed = |error: std::io::Error| bind_failed(address, &error);
+    let listener = options.listen(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+/// Why nothing can be listened on, and what to do.
+pub(crate) fn bind_failed(address: SocketAddr, error: &std::io::Error) -> Failure {
+    let failure = Failure::work(format!("cannot listen on {address}: {error}"));
+    let hints = [
+        (ErrorKind::AddrInUse, "another process listens there: choose another port, or 0"),
+        (ErrorKind::PermissionDenied, "ports below 1024 need privileges: choose one above"),
+        (ErrorKind::AddrNotAvailable, "this machine has no such address"),
+    ];
+    match hints.iter().find(|(kind, _)| *kind == error.kind()) {
+        Some((_, hint)) => failure.with_hint(*hint),
+        None => failure,
+    }
 }
 
 /// Serves the gateway of the node of `peers` on `listener`.
@@ -74,7 +87,7 @@ pub(crate) fn serve(
 }
 
 /// What the settings say about the gateway.
-pub(super) fn settings(config: &Config) -> Result<GatewayConfig, Failure> {
+pub(super) fn settings(config: &Config, tls: Option<Acceptor>) -> Result<GatewayConfig, Failure> {
     let http = &config.http;
     let refused = |key: &str, why: &dyn fmt::Display| Failure::usage(format!("{key}: {why}"));
     let cors = if http.enable_cors {
@@ -91,6 +104,8 @@ pub(super) fn settings(config: &Config) -> Result<GatewayConfig, Failure> {
         allowed_origins: allowed_origins
             .collect::<Result<_, _>>()
             .map_err(|error: OriginInvalid| refused("http.link_origins", &error))?,
+        token: config.node.token_file.as_deref().map(config::read_token).transpose()?,
+        clients: ClientLimits::default(),
         enable_registry: config.registry.enable,
         read_timeout: http.read_timeout,
         write_timeout: http.write_timeout,
@@ -100,21 +115,9 @@ pub(super) fn settings(config: &Config) -> Result<GatewayConfig, Failure> {
         body_bytes_max: http.body_bytes_max,
         batch_bytes_max: http.batch_bytes_max,
         connections_max: http.connections_max,
+        tls,
+        socket: config.socket.clone(),
     })
-}
-
-/// Hands each connection to the node.
-pub(crate) async fn accept_tcp(node: Node, listener: TcpListener) {
-    let mut backoff = Backoff::default();
-    loop {
-        match listener.accept().await {
-            Ok((socket, _)) => {
-                backoff.reset();
-                node.accept(Tcp::new(socket));
-            }
-            Err(error) => backoff.wait(&error).await,
-        }
-    }
 }
 
 /// The node answers what is still in flight at the end of the grace; connections that were cut at

@@ -174,7 +174,7 @@ mod tests {
         let moments: Vec<_> = report.timeline.iter().map(|m| (m.succeeded, m.p99_micros)).collect();
         assert_eq!(moments, [(12, 3), (8, 3), (4, 3)]);
         let linked: Vec<_> = report.timeline.iter().map(|moment| moment.linked).collect();
-        assert_eq!((linked, one.runs_in), (vec![6, 4, 2], vec![3, 2, 1]));
+        assert_eq!((linked, &one.runs_in), (vec![6, 4, 2], &vec![3, 2, 1]));
         assert_eq!(one.last_seed, 3);
         let held = [(0, 0), (7_000, 3), (7_000, 3), (7_000, 3)];
         assert_eq!(one.held_in_quarters(), held, "three moments in four quarters");
