@@ -242,6 +242,13 @@ impl Control {
         true
     }
 
+    /// Waits no longer before the next attempt of any dial, but for pauses that a peer asked for:
+    /// for hosts that know that the network has come back.
+    pub fn dial_now(&mut self, now: Instant, out: &mut Outbox) {
+        self.dials.hasten(now);
+        self.poll_dials(now, out);
+    }
+
     /// Reports that no connection could be made for an [`Open`](crate::Open).
     pub fn handle_dial_failed(&mut self, dial: DialId, now: Instant, out: &mut Outbox) {
         self.dials.failed(dial, &mut self.generator, now, out);

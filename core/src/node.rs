@@ -260,6 +260,12 @@ impl Node {
         dial
     }
 
+    /// See [`Control::dial_now`].
+    pub fn dial_now(&mut self, now: Instant, out: &mut Outbox) {
+        self.control.dial_now(now, out);
+        self.sort_mail(now, out);
+    }
+
     /// See [`Control::undial`].
     pub fn undial(&mut self, dial: DialId, now: Instant, out: &mut Outbox) -> bool {
         let undialled = self.control.undial(dial, out);

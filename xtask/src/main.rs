@@ -11,6 +11,7 @@ mod steps;
 mod test;
 mod tools;
 mod traces;
+mod wasm;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,9 @@ enum Task {
     /// Runs seeds in every build, and replays the life of nodes in every shell, to be the same
     #[command(after_help = traces::EXAMPLES)]
     Traces(traces::Arguments),
+    /// Builds the npm package relay-wasm, says how large it is, and tests it in Node and Chromium
+    #[command(after_help = wasm::EXAMPLES)]
+    Wasm(wasm::Arguments),
     /// Runs the benches
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Traces(arguments) => traces::run(&arguments),
+        Task::Wasm(arguments) => wasm::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::CargoFuzz(words) => fuzz::pass_on(words),
     };

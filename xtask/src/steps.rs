@@ -73,6 +73,12 @@ pub(crate) const STEPS: &[Step] = &[
         )],
     },
     Step {
+        name: "browser",
+        about: "the npm package relay-wasm: its size, its types, Node, pages in Chromium, Vite",
+        needs: &[Tool::WasmTarget, Tool::Node, Tool::Npm, Tool::Chromium],
+        commands: &[Invocation::new("cargo xtask wasm --test")],
+    },
+    Step {
         name: "fuzz-replay",
         about: "every input the fuzzers have kept, on the stable compiler",
         needs: &[],

@@ -298,6 +298,15 @@ impl Dials {
         }
     }
 
+    /// Waits no longer than the peers asked for.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        for dial in self.dials.values_mut() {
+            if let DialState::Waiting(at) = &mut dial.state {
+                *at = (*at).min(now.max(dial.not_before));
+            }
+        }
+    }
+
     /// Dials nothing any more.
     pub(super) fn stop(&mut self) {
         self.stopped = true;
@@ -383,6 +392,26 @@ mod tests {
             assert!(next.since(now) <= Limits::default().reconnect_min);
             now = next;
         }
+    }
+
+    #[test]
+    fn a_pause_ends_early_but_not_one_that_the_peer_asked_for() {
+        let ((mut dials, id), mut out) = (dials(&["a"]), Outbox::default());
+        let (mut now, mut generator) = (Instant::ZERO, Generator::new([3; 32]));
+        while dials.next().is_none_or(|at| at.since(now) < Duration::from_secs(5)) {
+            now = dials.next().unwrap_or(now);
+            dials.poll(now, |_| false, &mut out);
+            now = now.after(Duration::from_secs(10));
+            dials.failed(id, &mut generator, now, &mut out);
+        }
+        dials.hasten(now);
+        assert_eq!(dials.next(), Some(now));
+        dials.poll(now, |_| false, &mut out);
+        let asked = now.after(Duration::from_secs(2));
+        dials.pause(id, asked);
+        dials.failed(id, &mut generator, now, &mut out);
+        dials.hasten(now);
+        assert_eq!(dials.next(), Some(asked));
     }
 
     #[test]

@@ -269,6 +269,11 @@ impl Engine {
         self.run(|inner, now| inner.node.dial_any(addresses, now, &mut inner.out))
     }
 
+    /// Waits no longer before dialling again: the network has come back.
+    pub fn dial_now(self: &Arc<Self>) {
+        self.run(|inner, now| inner.node.dial_now(now, &mut inner.out));
+    }
+
     /// Stops keeping a link to a node or an address. Tells whether one was kept.
     pub fn undial(self: &Arc<Self>, node_or_address: &str) -> bool {
         self.run(|inner, now| {

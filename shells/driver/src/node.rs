@@ -300,6 +300,11 @@ impl<R: Runtime> Node<R> {
         self.engine.dial(&[endpoint.to_string()])
     }
 
+    /// Waits no longer before dialling again: for hosts that know that the network has come back.
+    pub fn dial_now(&self) {
+        self.engine.dial_now();
+    }
+
     /// Stops keeping a link to a node or an address. Tells whether one was kept.
     #[must_use]
     pub fn remove_peer(&self, node_or_address: &str) -> bool {
