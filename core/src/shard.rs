@@ -32,6 +32,7 @@ mod links;
 mod local;
 mod open;
 mod pace;
+mod passage;
 mod path;
 mod receive;
 mod retry;
