@@ -43,8 +43,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let total: u64 = sizes.iter().map(|size| size.gzip).sum();
     if total > GZIP_BYTES_MAX {
         return Err(format!(
-            "{total} bytes after gzip, at most {GZIP_BYTES_MAX}: `cargo tree -p relay-wasm --target \
-             wasm32-unknown-unknown -e features` shows what comes along"
+            "{total} bytes after gzip, at most {GZIP_BYTES_MAX}: `cargo tree -p relay-wasm \
+             --target {TARGET} -e features` shows what comes along"
         ));
     }
     if arguments.test {
