@@ -14,12 +14,13 @@ url, service = sys.argv[1:] if len(sys.argv) > 2 else ("ws://127.0.0.1:8080/ws",
 with connect(url) as ws:
 
     def send(method, params, **more):
-        ws.send(json.dumps({"jsonrpc": "2.0", "method": f"{service}.{method}", "params": params, **more}))
+        request = {"jsonrpc": "2.0", "method": f"{service}.{method}", "params": params, **more}
+        ws.send(json.dumps(request))
 
     def receive():
         message = json.loads(ws.recv())
         if "error" in message:  # did it run? data.executed says no, yes or unknown
-            print(message["id"], "failed:", message["error"]["message"], message["error"].get("data"))
+            print(message["id"], "failed:", message["error"])
         return message
 
     send("add", [2, 3], id=1)

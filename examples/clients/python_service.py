@@ -42,8 +42,9 @@ async def answer(ws, request):
 async def main(url):
     async for ws in connect(url):  # again, with a pause, whenever the connection is lost
         try:
-            register = {"service": "py", "methods": list(METHODS)}
-            await ws.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "rpc.register", "params": register}))
+            offer = {"service": "py", "methods": list(METHODS)}
+            register = {"jsonrpc": "2.0", "id": 1, "method": "rpc.register", "params": offer}
+            await ws.send(json.dumps(register))
             running = {}
             async for text in ws:
                 message = json.loads(text)

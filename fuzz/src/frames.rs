@@ -53,6 +53,7 @@ impl Taken {
 
 /// Looks at every part of a frame and returns its bytes, which are the front of `input`.
 fn checked(mut frame: Frame, input: &[u8]) -> Vec<u8> {
+    let compression = frame.compression();
     let (kind, id, ttl, len) = (frame.kind(), frame.id(), frame.ttl(), frame.len());
     let payload = frame.payload().to_vec();
     assert!(len <= FRAME_BYTES_MAX as usize + 4 && ttl <= 15);
@@ -67,7 +68,8 @@ fn checked(mut frame: Frame, input: &[u8]) -> Vec<u8> {
     frame.set_ttl(ttl);
     let bytes = frame.freeze().to_vec();
     assert_eq!(bytes, &input[..len], "a frame keeps its bytes");
-    let written = FrameWriter::default().write(kind, id, ttl, |_| {}, &payload).freeze();
+    let mut writer = FrameWriter::default();
+    let written = writer.write_packed(kind, id, ttl, |_| {}, &payload, compression).freeze();
     let end = len - CHECKSUM_BYTES;
     assert_eq!(written[..end], bytes[..end], "there is one way to write a frame");
     // Under the fuzzer every checksum is taken for right.

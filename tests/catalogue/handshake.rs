@@ -94,7 +94,7 @@ async fn h04_a_downgrade_on_the_way(kind: Kind) {
 fn same_by_hand(key: &ed25519_dalek::SigningKey, unix_seconds: u64) -> Vec<u8> {
     let honest = Hello::honest(key, Role::Home, "victim");
     let features = vec![1];
-    Hello { features, streams_max: 16_384, unix_seconds, ..honest }.encode()
+    Hello { features, streams_max: 16_384, compressions: 3, unix_seconds, ..honest }.encode()
 }
 
 async fn h05_too_many_capabilities(kind: Kind) {

@@ -118,7 +118,7 @@ pub struct HttpSettings {
     pub batch_bytes_max: usize,
     /// Most connections at once.
     pub connections_max: usize,
-    /// Web pages that may open relay links.
+    /// Web pages that may open WebSockets.
     pub link_origins: Vec<String>,
     /// Headers added to each response.
     pub headers: BTreeMap<String, String>,

@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let encoded = FrameWriter::default().write(Kind::Ping, 1, 0, |_| {}, &timestamp).freeze();
     println!("a ping is {} bytes: {:02x?}", encoded.len(), &encoded[..]);
     let mut wire = BytesMut::from(&encoded[..]);
-    let frame = Frame::take(&mut wire, 1 << 20)?.ok_or("a whole frame")?;
+    let frame = Frame::take(&mut wire, 1 << 20, 0)?.ok_or("a whole frame")?;
     frame.verify()?;
     println!("decoded: {:?}, label {}, {} bytes", frame.kind(), frame.id(), frame.payload().len());
 

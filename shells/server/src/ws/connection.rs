@@ -301,4 +301,4 @@ const TOO_LARGE: Close = Close { code: 1009, reason: "TOO_LARGE: the message is 
 const READ_BYTES: usize = 8 << 10;
 const WRITE_BYTES: usize = 16 << 10;
 /// For the last words and the close of the client, which may first have to read what is written.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(15);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -56,15 +56,19 @@ async fn c16_c17_peers_that_are_up_and_down() {
     let peer = &peers["peers"][0];
     let expected = [
         "address",
+        "error",
         "is_draining",
         "is_healthy",
         "last_seen",
         "latency_ms",
         "node_id",
         "services",
+        "state",
         "status",
+        "transport",
     ];
     assert_eq!(keys(peer), expected);
+    assert_eq!((&peer["transport"], &peer["error"]), (&json!("ws"), &Value::Null));
     assert_eq!((&peer["node_id"], &peer["is_healthy"]), (&json!("main-b"), &json!(true)));
     assert!(peer["address"].as_str().unwrap().contains(&other.address.to_string()));
     assert!(peer["last_seen"].as_str().unwrap().ends_with('Z'));
@@ -74,6 +78,7 @@ async fn c16_c17_peers_that_are_up_and_down() {
     let seen =
         until(&other, "/federation/peers", |peers| peers["peers"][0]["node_id"] == "main-a").await;
     assert_eq!((&seen["peers"][0]["address"], &seen["peers"][1]), (&json!(""), &Value::Null));
+    assert_eq!(seen["peers"][0]["transport"], "ws");
 
     // Nobody may listen on port 1 without privileges, and nobody does.
     let add = r#"{"address": "127.0.0.1:1"}"#;
@@ -89,6 +94,8 @@ async fn c16_c17_peers_that_are_up_and_down() {
         (&down["node_id"], &down["is_healthy"], &down["last_seen"]),
         (&Value::Null, &json!(false), &Value::Null)
     );
+    assert_eq!((&down["state"], &down["transport"]), (&json!("failed"), &json!("ws")));
+    assert!(down["error"].as_str().unwrap().contains("refused"), "{down}");
     let health = server.get("/federation/health").await.json();
     assert_eq!((&health["status"], &health["connected_peers"]), (&json!("degraded"), &json!(1)));
     let text = server.get("/metrics").await.body;

@@ -1,7 +1,8 @@
 //! Calls that a client makes.
 
 use crate::world::{APPLICATION_ERROR, Server, failure, request, until};
-use relay_server::http::ClientLimits;
+use relay_server::http::{ClientLimits, GatewayConfig};
+use relay_tokio::Role;
 use serde_json::json;
 use std::sync::atomic::Ordering;
 
@@ -44,6 +45,18 @@ async fn methods_are_addressed_as_by_post() {
         let answer = client.call(method, json!([])).await;
         assert_eq!(failure(&answer), (code, "no"), "{method}");
     }
+}
+
+#[tokio::test]
+async fn a_home_that_listens_takes_clients_too() {
+    let server = Server::of(Role::Home, GatewayConfig::default()).await;
+    let (mut service, mut caller) = (server.client().await, server.client().await);
+    assert_eq!(caller.call("demo.echo", json!([1])).await["result"], json!([1]));
+    service.register("job").await;
+    caller.send_json(&request(90, "job.run", json!([]), json!({}))).await;
+    let id = service.json().await["id"].clone();
+    service.send_json(&json!({ "jsonrpc": "2.0", "id": id, "result": 1 })).await;
+    assert_eq!(caller.answer(90).await["result"], 1);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use relay_server::http::{ClientLimits, GatewayConfig};
 use serde_json::json;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -20,7 +20,11 @@ async fn code_after(server: &Server, frames: &[u8]) -> u16 {
     assert_eq!(client.response().await.unwrap().status, 101);
     client.send(frames).await;
     let mut bytes = Vec::new();
-    // The server closes the connection, too.
+    while !bytes.contains(&0x88) {
+        within(client.stream.read_buf(&mut bytes)).await.unwrap();
+    }
+    // Once it was heard, the server closes the connection, too. It may be gone already.
+    let _ = client.stream.write_all(&frame(0x88, &1000_u16.to_be_bytes())).await;
     within(client.stream.read_to_end(&mut bytes)).await.unwrap();
     assert!(client.is_closed_within(Duration::from_secs(60)).await);
     let at = bytes.iter().position(|&byte| byte == 0x88).expect("a close frame");
@@ -177,6 +181,22 @@ async fn a_client_that_does_not_read_is_closed() {
     assert_eq!(client.closed().await, 1008);
     let mut other = server.client().await;
     assert_eq!(other.call("demo.echo", json!([1])).await["result"], json!([1]));
+}
+
+#[tokio::test]
+async fn a_client_that_stalls_is_cut() {
+    let clients = ClientLimits { queue_bytes_max: usize::MAX, ..ClientLimits::default() };
+    let write_timeout = Duration::from_millis(300);
+    let config = GatewayConfig { clients, write_timeout, ..GatewayConfig::default() };
+    let server = Server::with(config).await;
+    let mut client = server.client().await;
+    client.register("job").await;
+    for id in 100..200 {
+        client.send_json(&request(id, "demo.big", json!([]), json!({}))).await;
+    }
+    // It is not even told, because it reads nothing.
+    until(|| !server.node.is_offered("job")).await;
+    until(|| server.node.calls_in_flight() == 0).await;
 }
 
 #[tokio::test]

@@ -8,10 +8,21 @@ use std::sync::Arc;
 
 const DOCUMENT: &str = include_str!("../../../../docs/websocket.md");
 
-/// The lines of each block of text.
-fn dialogues() -> Vec<Vec<&'static str>> {
+/// The messages of each block of text; a line that is indented belongs to the one above it.
+fn dialogues() -> Vec<Vec<String>> {
     let blocks = DOCUMENT.split("\n```text\n").skip(1);
-    blocks.map(|block| block.split("\n```").next().unwrap().lines().collect()).collect()
+    let texts = blocks.map(|block| block.split("\n```").next().unwrap());
+    let whole = |text: &str| {
+        let mut messages: Vec<String> = Vec::new();
+        for line in text.lines() {
+            match messages.last_mut() {
+                Some(message) if line.starts_with(' ') => message.push_str(line.trim_start()),
+                _ => messages.push(line.to_owned()),
+            }
+        }
+        messages
+    };
+    texts.map(whole).collect()
 }
 
 #[tokio::test]
@@ -20,12 +31,12 @@ async fn r8_every_dialogue_goes_as_it_stands_there() {
     assert!(dialogues.len() >= 6, "{} dialogues", dialogues.len());
     for dialogue in dialogues {
         let server = start(dialogue.iter().any(|line| line.contains("\"token\""))).await;
-        let mut clients: BTreeMap<&str, Ws> = BTreeMap::new();
-        for line in dialogue {
+        let mut clients: BTreeMap<String, Ws> = BTreeMap::new();
+        for line in &dialogue {
             let (head, text) = line.split_once(' ').unwrap();
             let (name, direction) = head.split_at(head.len() - 1);
             if !clients.contains_key(name) {
-                clients.insert(name, server.client().await);
+                clients.insert(name.to_owned(), server.client().await);
             }
             let client = clients.get_mut(name).unwrap();
             match direction {

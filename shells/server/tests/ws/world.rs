@@ -38,7 +38,11 @@ impl Server {
     }
 
     pub(crate) async fn with(config: GatewayConfig) -> Self {
-        let mut node = NodeConfig::new(Role::Main);
+        Self::of(Role::Main, config).await
+    }
+
+    pub(crate) async fn of(role: Role, config: GatewayConfig) -> Self {
+        let mut node = NodeConfig::new(role);
         node.node_id = Some("main-a".to_owned());
         let node = Node::start(node).unwrap();
         let dropped = Arc::new(AtomicUsize::new(0));
@@ -220,7 +224,12 @@ impl Ws {
     pub(crate) async fn closed(&mut self) -> u16 {
         loop {
             match within(self.socket.next()).await {
-                Some(Ok(Message::Close(frame))) => return frame.expect("a reason").code.into(),
+                Some(Ok(Message::Close(frame))) => {
+                    // Which also tells the server that it was heard.
+                    let nothing = within(self.socket.next()).await;
+                    assert!(nothing.is_none_or(|last| last.is_err()));
+                    return frame.expect("a reason").code.into();
+                }
                 Some(Ok(_)) => {}
                 other => panic!("not closed in order: {other:?}"),
             }
