@@ -132,7 +132,8 @@ export class SharedHome extends Caller {
 
   async #join() {
     const isAlive = deferred();
-    this.#releaseLife = hold(lifeOf(this.#group, this.#channel.tab), isAlive.resolve);
+    const life = lifeOf(this.#group, this.#channel.tab);
+    this.#releaseLife = hold(life, isAlive.resolve, isAlive.reject);
     await isAlive.promise;
     this.#follow();
     const listeners = [

@@ -23,7 +23,7 @@ impl RelayNode {
     /// Starts a node: `{ role, addresses, nodeId, secretKey, cluster, token, zone, WebSocket }`.
     ///
     /// # Errors
-    /// A `TypeError` that says which of them cannot be used.
+    /// An `Error` that says which of them cannot be used.
     #[wasm_bindgen(constructor)]
     pub fn new(options: &JsValue) -> Result<Self, JsError> {
         let fields = Fields(options);

@@ -82,9 +82,9 @@ impl Chunks {
     /// The next chunk from the other end; nothing after the last one.
     pub fn next(&self) -> js_sys::Promise {
         let stream = self.0.clone();
-        promise(async move {
-            Ok(stream.next().await.map_or(JsValue::UNDEFINED, |chunk| text(&chunk)))
-        })
+        promise(
+            async move { Ok(stream.next().await.map_or(JsValue::UNDEFINED, |chunk| text(&chunk))) },
+        )
     }
 
     /// Sends a chunk, or the end of the stream. Ready once the other end has room for it; false

@@ -29,7 +29,7 @@ export class Channel {
  * Waits for a lock and keeps it until `release` is called or the tab is gone: the browser gives it
  * to the next one then, however the tab ended.
  */
-export function hold(name, onHeld) {
+export function hold(name, onHeld, onRefused = () => {}) {
   const controller = new AbortController();
   const { promise: held, resolve } = deferred();
   const granted = () => {
@@ -38,8 +38,10 @@ export function hold(name, onHeld) {
   };
   navigator.locks
     .request(name, { signal: controller.signal }, granted)
-    // Given up before it was granted.
-    .catch(() => {});
+    .catch((error) => {
+      // Given up before it was granted, or there are no locks for this origin.
+      if (error?.name !== 'AbortError') onRefused(error);
+    });
   return () => {
     controller.abort();
     resolve();

@@ -15,7 +15,6 @@ pub fn names() -> Vec<String> {
 /// Runs one at the Main at `main`, which asks for `token`. Promises nothing, or throws what went
 /// wrong.
 #[wasm_bindgen]
-#[must_use]
 pub fn run(name: String, main: String, token: String) -> js_sys::Promise {
     wasm_bindgen_futures::future_to_promise(async move {
         let list = scenarios::<Browser>();
