@@ -442,7 +442,7 @@ impl fmt::Display for StartError {
             Self::Limits(invalid) => invalid.fmt(f),
             Self::Entropy => f.write_str("the system gives no random bytes"),
             Self::Pool => f.write_str(
-                "a pool has 1 to max links, min of them always; each is a caller without id and key",
+                "a pool keeps 1 to max links; each is a caller without an id or a key of its own",
             ),
         }
     }
