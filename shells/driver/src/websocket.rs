@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketTransport<S> {
             NoPages,
             Some(config()),
         );
-        Ok(Self::new(accepting.await.map_err(upgrade_failed)?))
+        Ok(Self::new(accepting.await.map_err(refused)?))
     }
 
     /// The dialling end: asks for the upgrade on a fresh stream.
@@ -172,6 +172,11 @@ impl Callback for NoPages {
 }
 
 /// Why there is no WebSocket, with what the other end said.
+/// What the accepting end says of an upgrade that did not come about.
+fn refused(error: Error) -> io::Error {
+    io::Error::other(format!("the WebSocket upgrade failed: {error}"))
+}
+
 fn upgrade_failed(error: Error) -> io::Error {
     match error {
         Error::Http(response) => {

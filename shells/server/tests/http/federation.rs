@@ -80,10 +80,20 @@ async fn c16_c17_peers_that_are_up_and_down() {
     assert_eq!((&seen["peers"][0]["address"], &seen["peers"][1]), (&json!(""), &Value::Null));
     assert_eq!(seen["peers"][0]["transport"], "ws");
 
+    c17_a_peer_that_is_down(&server).await;
+    let text = server.get("/metrics").await.body;
+    for sample in ["relay_dials{state=\"connected\"} 1\n", "relay_links{role=\"main\"} 1\n"] {
+        assert!(text.contains(sample), "{sample}{text}");
+    }
+    server.gateway.drain();
+    assert_eq!(server.get("/federation/health").await.json()["status"], "draining");
+}
+
+async fn c17_a_peer_that_is_down(server: &Server) {
     // Nobody may listen on port 1 without privileges, and nobody does.
     let add = r#"{"address": "127.0.0.1:1"}"#;
     server.request(&post("/registry/peers/add", "", add)).await;
-    let peers = until(&server, "/federation/peers", |peers| {
+    let peers = until(server, "/federation/peers", |peers| {
         let peers = peers["peers"].as_array().unwrap();
         peers.iter().any(|peer| peer["status"] == "waiting")
     })
@@ -98,12 +108,6 @@ async fn c16_c17_peers_that_are_up_and_down() {
     assert!(down["error"].as_str().unwrap().contains("refused"), "{down}");
     let health = server.get("/federation/health").await.json();
     assert_eq!((&health["status"], &health["connected_peers"]), (&json!("degraded"), &json!(1)));
-    let text = server.get("/metrics").await.body;
-    for sample in ["relay_dials{state=\"connected\"} 1\n", "relay_links{role=\"main\"} 1\n"] {
-        assert!(text.contains(sample), "{sample}{text}");
-    }
-    server.gateway.drain();
-    assert_eq!(server.get("/federation/health").await.json()["status"], "draining");
 }
 
 #[tokio::test]
