@@ -171,12 +171,12 @@ impl Callback for NoPages {
     }
 }
 
-/// Why there is no WebSocket, with what the other end said.
 /// What the accepting end says of an upgrade that did not come about.
 fn refused(error: Error) -> io::Error {
     io::Error::other(format!("the WebSocket upgrade failed: {error}"))
 }
 
+/// Why there is no WebSocket, with what the other end said.
 fn upgrade_failed(error: Error) -> io::Error {
     match error {
         Error::Http(response) => {
