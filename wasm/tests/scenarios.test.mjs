@@ -5,29 +5,37 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { readFile, writeFile } from 'node:fs/promises';
-import { LONG, Main, browse, root, serve, tool } from './world.mjs';
+import { LONG, Main, browse, output, root, serve, tool } from './world.mjs';
 
 const folder = process.env.RELAY_SCENARIOS ?? path.join(root, 'target/wasm-scenarios');
 const TOKEN = 'a-token-for-scenarios';
 
 describe('scenarios', { timeout: LONG * 4 }, () => {
-  let main, site, browser;
+  let main, secure, site, browser;
 
   before(async () => {
-    const tokens = path.join(root, 'target/wasm-scenarios/token');
+    const [tokens, key, certificate] = ['token', 'main.key', 'main.crt']
+      .map((name) => path.join(root, 'target/wasm-scenarios', name));
     await writeFile(tokens, TOKEN, { mode: 0o600 });
+    const words = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 '
+      + '-subj /CN=relay -addext subjectAltName=IP:127.0.0.1';
+    await output('openssl', [...words.split(' '), '-keyout', key, '-out', certificate]);
     site = await serve({ '/scenarios/': folder });
     main = await Main.start(site, '--token-file', tokens);
-    browser = await browse();
+    const tls = ['--tls-key', key, '--tls-cert', certificate];
+    secure = await Main.start(site, '--token-file', tokens, ...tls);
+    // A browser takes certificates of its own CAs only, and this one has none of ours.
+    browser = await browse('--ignore-certificate-errors');
   });
 
   after(async () => {
     await browser?.close();
     await site?.stop();
     await main?.stop();
+    await secure?.stop();
   });
 
-  test('browser over WebSockets', async () => {
+  async function inPage(address) {
     const page = await browser.newPage();
     await page.goto(`${site.url}/empty.html`);
     const run = async (main, token) => {
@@ -39,9 +47,17 @@ describe('scenarios', { timeout: LONG * 4 }, () => {
       }
       return { count: module.names().length, failures };
     };
-    const { count, failures } = await page.evaluate(run, main.ws, TOKEN);
+    const { count, failures } = await page.evaluate(run, address, TOKEN);
     assert.ok(count >= 18, `${count} scenarios`);
     assert.deepEqual(failures, []);
+  }
+
+  test('browser over WebSockets', async () => {
+    await inPage(main.ws);
+  });
+
+  test('browser over WebSockets and TLS', async () => {
+    await inPage(secure.ws.replace('ws:', 'wss:'));
   });
 
   test('node over WebSockets', async () => {

@@ -149,8 +149,8 @@ export async function serve(folders) {
   };
 }
 
-/** A Chromium without a window. */
-export async function browse() {
+/** A Chromium without a window, with these words on its command line besides. */
+export async function browse(...words) {
   const { default: puppeteer } = await tool('puppeteer-core');
   let failure;
   for (const program of ['chromium', 'chromium-browser', 'google-chrome']) {
@@ -158,7 +158,7 @@ export async function browse() {
       const executablePath = (await output('which', [program])).trim();
       return await puppeteer.launch({
         executablePath,
-        args: ['--no-sandbox', '--disable-gpu', '--hide-scrollbars'],
+        args: ['--no-sandbox', '--disable-gpu', '--hide-scrollbars', ...words],
         protocolTimeout: LONG,
         timeout: LONG,
       });

@@ -156,7 +156,7 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
     ] {
         counter(encoder, name, help, value)?;
     }
-    let help = "Calls sent again, and plain, because nobody took them compressed";
+    let help = "Calls sent again, and plain, because no instance took them compressed";
     counter(encoder, "calls_sent_plain", help, calls_sent_plain)?;
     counter(encoder, "bodies_deflated", "Bodies compressed here", bodies_deflated)?;
     counter(encoder, "bodies_inflated", "Bodies inflated here", bodies_inflated)
