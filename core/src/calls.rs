@@ -276,7 +276,7 @@ impl Outbound {
     /// Takes the call of `label` out because nobody waits for it any more; its answer may still
     /// come and is then no offence.
     pub(crate) fn abandon(&mut self, label: u64) -> Option<OutCall> {
-        if cfg!(mutant = "cancel_leaks") {
+        if planted!("cancel_leaks") {
             return self.peek(label).copied();
         }
         let call = self.release(label)?;
@@ -324,7 +324,7 @@ impl Outbound {
         let (index, generation) = split(label);
         let slot = self.slots.get_mut(index as usize)?;
         let OutState::Live(call) = slot.state else { return None };
-        if slot.generation != generation && !cfg!(mutant = "reply_by_index") {
+        if slot.generation != generation && !planted!("reply_by_index") {
             return None;
         }
         self.live -= 1;
@@ -390,7 +390,7 @@ impl Inbound {
     #[inline]
     pub(crate) fn check(&mut self, label: u64, max: u32) -> Result<(), LabelError> {
         let (index, _) = split(label);
-        if index >= max && !cfg!(mutant = "cap_unchecked") {
+        if index >= max && !planted!("cap_unchecked") {
             return Err(LabelError::TooMany);
         }
         let used = self.slots.len();

@@ -282,7 +282,7 @@ impl Control {
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.poll_dials(now, out);
         let expired = self.registry.expire(now);
-        if !expired.is_empty() && !cfg!(mutant = "expired_stays_routed") {
+        if !expired.is_empty() && !planted!("expired_stays_routed") {
             self.changed(now, out);
         }
         for ((service, node), registration) in expired {

@@ -261,7 +261,7 @@ impl Federation {
         }
         if learned.usable {
             match self.marks.hear(offer, (learned.epoch, learned.seq), false, now) {
-                Word::Old => learned.usable = cfg!(mutant = "old_word_counts"),
+                Word::Old => learned.usable = planted!("old_word_counts"),
                 Word::New => self.outdate(offer, learned.seq),
                 Word::NewLife => self.outdate_life(&offer.origin, learned.epoch),
             }

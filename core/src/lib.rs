@@ -74,6 +74,13 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[macro_use]
+#[cfg(not(mutants))]
+mod planted;
+#[macro_use]
+#[cfg(mutants)]
+pub mod planted;
+
 mod calls;
 mod close;
 pub mod compress;

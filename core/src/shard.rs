@@ -205,7 +205,7 @@ impl Shard {
 
     /// Reports that bytes of this link were written to the connection.
     pub fn handle_flushed(&mut self, link: LinkId, bytes: u32) {
-        if cfg!(mutant = "flushed_uncounted") {
+        if planted!("flushed_uncounted") {
             return;
         }
         if let Some(network) = self.links.network(link) {
@@ -389,7 +389,7 @@ impl Shard {
         }
         let node = peer.as_ref().map(|peer| peer.node.clone());
         for call in link.outbound.drain() {
-            if cfg!(mutant = "link_lost_silent") {
+            if planted!("link_lost_silent") {
                 break;
             }
             let text = match &node {
@@ -397,7 +397,7 @@ impl Shard {
                 None => String::from("the link ended"),
             };
             let mut error = self.error(ErrorCode::LinkLost, text);
-            if cfg!(mutant = "told_no_after_dispatch") {
+            if planted!("told_no_after_dispatch") {
                 error = error.with_executed(crate::Executed::No);
             }
             self.settle(&call, instances::Ending::Failed, now, out);

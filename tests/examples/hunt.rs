@@ -4,7 +4,8 @@
 //! `cargo run --release -p relay-sim --example hunt -- --first-seed 1 --seconds 60`
 //!
 //! With `--federation` each world has three Mains and six Homes, with `--mixed` that of every even
-//! seed; `--seeds N` ends after N of them; `--marks` tells which situations they came to.
+//! seed; `--seeds N` ends after N of them; `--marks` tells which situations they came to. Built
+//! with `--cfg mutants` it takes `--planted=NAME`, the bug to be hunted.
 
 use relay_sim::{Plan, hunt};
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
+    #[cfg(mutants)]
+    if let Some(name) = arguments.iter().find_map(|word| word.strip_prefix("--planted=")) {
+        relay_core::planted::choose(name);
+    }
     let value = |name: &str| {
         let at = arguments.iter().position(|argument| argument == name)?;
         arguments.get(at + 1)?.parse::<u64>().ok()

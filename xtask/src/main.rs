@@ -54,9 +54,6 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = mutants::compile(std::env::args_os()) {
-        return code;
-    }
     let outcome = match Arguments::parse().task {
         Task::Test(arguments) | Task::Ci(arguments) => test::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),

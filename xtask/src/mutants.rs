@@ -1,14 +1,12 @@
 //! `cargo xtask mutants`: proves that the simulator can find bugs. Each bug that is planted in
-//! relay-core is built and hunted; an oracle has to notice it. The same core without a planted bug
+//! relay-core is chosen and hunted; an oracle has to notice it. The same core without a planted bug
 //! has to pass on the same seeds.
 
 mod hunt;
 mod list;
 mod table;
-mod wrapper;
 
 use std::{
-    fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -19,8 +17,6 @@ use crate::invocation::root;
 use hunt::Hunt;
 use list::{MUTANTS, Mutant};
 use table::Row;
-
-pub(crate) use wrapper::compile;
 
 /// What `mutants` takes.
 #[derive(clap::Args)]
@@ -67,20 +63,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     if arguments.write {
         table::check_place(&page)?;
     }
-    let control = Control::build()?;
-    let passed = control.run(arguments.first_seed, arguments.seconds.min(CONTROL_SECONDS))?;
+    let simulator = Simulator::build()?;
+    let passed =
+        simulator.run_clean(arguments.first_seed, arguments.seconds.min(CONTROL_SECONDS))?;
     let rows: Vec<Row> = chosen
         .iter()
         .zip(1..)
         .map(|(mutant, number)| {
             tell(&format!("[{number:>2}/{}] {}: {}", chosen.len(), mutant.name, mutant.about));
-            let hunt = hunt_one(mutant, arguments);
+            let hunt = simulator.hunt(mutant.name, arguments.first_seed, arguments.seconds);
             println!("{}", outcome(&hunt));
             Row { mutant, hunt }
         })
         .collect();
     for seed in beyond(&rows, arguments.first_seed.saturating_add(passed.seeds_tried)) {
-        control.run(seed, 1)?;
+        simulator.run_clean(seed, 1)?;
     }
     print!("{}", table::plain(&rows));
     let missed = rows.iter().filter(|row| !row.is_caught()).count();
@@ -94,28 +91,42 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The build without a planted bug.
-struct Control {
+/// The simulator with all bugs planted, of which none shows itself until it is chosen.
+struct Simulator {
     program: PathBuf,
 }
 
-impl Control {
+impl Simulator {
     fn build() -> Result<Self, String> {
-        tell("building relay-sim without a planted bug");
-        let started = Instant::now();
-        let built = build(None)?;
-        // The builds that follow write to the same path.
-        let program = folder().join(format!("control{}", std::env::consts::EXE_SUFFIX));
-        fs::copy(&built, &program)
-            .map_err(|error| format!("cannot write {}: {error}", program.display()))?;
+        tell("building relay-sim with every bug planted");
+        let (started, folder) = (Instant::now(), folder());
+        let status = Command::new("cargo")
+            .args(["build", "--quiet", "--locked", "--package", "relay-sim", "--example", "hunt"])
+            .current_dir(root())
+            .env("CARGO_TARGET_DIR", &folder)
+            .env("CARGO_INCREMENTAL", "0")
+            .env("RUSTFLAGS", "--cfg mutants")
+            .envs(PROFILE.iter().copied())
+            .status()
+            .map_err(|error| format!("cannot run cargo build: {error}"))?;
+        if !status.success() {
+            return Err("the simulator cannot be built".to_owned());
+        }
         println!("; {:.1} s", started.elapsed().as_secs_f64());
-        Ok(Self { program })
+        let name = format!("hunt{}", std::env::consts::EXE_SUFFIX);
+        Ok(Self { program: folder.join("debug/examples").join(name) })
+    }
+
+    fn hunt(&self, mutant: &str, first_seed: u64, seconds: u32) -> Result<Hunt, String> {
+        let log = folder().join(format!("{mutant}.log"));
+        hunt::run(&self.program, Some(mutant), first_seed, seconds, &log)
     }
 
     /// What is caught means nothing while the core breaks an oracle without any planted bug.
-    fn run(&self, first_seed: u64, seconds: u32) -> Result<Hunt, String> {
+    fn run_clean(&self, first_seed: u64, seconds: u32) -> Result<Hunt, String> {
         tell(&format!("without a planted bug, from seed {first_seed}"));
-        let hunt = hunt::run(&self.program, first_seed, seconds, &folder().join("control.log"));
+        let log = folder().join("without.log");
+        let hunt = hunt::run(&self.program, None, first_seed, seconds, &log);
         println!("{}", outcome(&hunt));
         let hunt = hunt?;
         match &hunt.catch {
@@ -126,40 +137,6 @@ impl Control {
             )),
         }
     }
-}
-
-fn hunt_one(mutant: &Mutant, arguments: &Arguments) -> Result<Hunt, String> {
-    let started = Instant::now();
-    let program = build(Some(mutant.name))?;
-    tell(&format!("; built in {:.1} s", started.elapsed().as_secs_f64()));
-    let log = folder().join(format!("{}.log", mutant.name));
-    hunt::run(&program, arguments.first_seed, arguments.seconds, &log)
-}
-
-/// Builds the example that hunts and returns its path.
-fn build(mutant: Option<&str>) -> Result<PathBuf, String> {
-    let folder = folder();
-    let mut command = Command::new("cargo");
-    command
-        .args(["build", "--quiet", "--locked", "--package", "relay-sim", "--example", "hunt"])
-        .current_dir(root())
-        .env("CARGO_TARGET_DIR", &folder)
-        .env("CARGO_INCREMENTAL", "0")
-        .envs(PROFILE.iter().copied());
-    match mutant {
-        Some(name) => {
-            let wrapper = wrapper::install(&folder.join("wrappers"), name)?;
-            command.env("RUSTC_WORKSPACE_WRAPPER", wrapper);
-        }
-        None => {
-            command.env_remove("RUSTC_WORKSPACE_WRAPPER");
-        }
-    }
-    let status = command.status().map_err(|error| format!("cannot run cargo build: {error}"))?;
-    if !status.success() {
-        return Err(format!("{command:?} failed"));
-    }
-    Ok(folder.join("debug/examples").join(format!("hunt{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// The seeds of catches that the control has not passed yet.
@@ -199,8 +176,7 @@ fn folder() -> PathBuf {
 const PAGE: &str = "docs/testing.md";
 /// Seeds of catches beyond those that the control passes in this time are tried one by one.
 const CONTROL_SECONDS: u32 = 60;
-/// Debug assertions and overflow checks stay on; the rest is for speed, of the hunt and of thirty
-/// builds.
+/// Debug assertions and overflow checks stay on; the rest is for speed.
 const PROFILE: [(&str, &str); 2] =
     [("CARGO_PROFILE_DEV_OPT_LEVEL", "2"), ("CARGO_PROFILE_DEV_DEBUG", "0")];
 

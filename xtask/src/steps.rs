@@ -75,7 +75,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "browser",
         about: "the npm package relay-wasm: its size, its types, Node, pages in Chromium, Vite",
-        needs: &[Tool::WasmTarget, Tool::Node, Tool::Npm, Tool::Chromium],
+        needs: &[Tool::WasmTarget, Tool::Node, Tool::Npm, Tool::Chromium, Tool::Openssl],
         commands: &[Invocation::new("cargo xtask wasm --test")],
     },
     Step {

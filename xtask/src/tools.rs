@@ -28,6 +28,8 @@ pub(crate) enum Tool {
     NodePackages,
     /// Looks at the page of `relay sim`, and is a client of /ws.
     Chromium,
+    /// Makes the certificate of a Main that a page dials over TLS.
+    Openssl,
     /// Takes minutes to build, so it is used when it is here and never installed.
     Deny,
 }
@@ -64,6 +66,7 @@ impl Tool {
                  react-test-renderer@18"
             }
             Self::Chromium => "apt-get install --yes --no-install-recommends chromium",
+            Self::Openssl => "apt-get install --yes --no-install-recommends openssl",
             Self::Deny => return Ok(Found::Skip("`cargo install cargo-deny --locked` adds it")),
         };
         install_by(line)?;
@@ -82,6 +85,7 @@ impl Tool {
             Self::Deny => answers("cargo", &["deny", "--version"]),
             Self::Python => answers("python3", &["--version"]),
             Self::Chromium => CHROMIUMS.iter().any(|name| answers(name, &["--version"])),
+            Self::Openssl => answers("openssl", &["version"]),
             Self::Node => answers("node", &["--version"]),
             Self::Pip => answers("python3", &["-m", "pip", "--version"]),
             Self::Npm => answers("npm", &["--version"]),

@@ -72,7 +72,7 @@ impl Shares {
     #[inline]
     pub(crate) fn allow(&self, caller: LinkId, live: u32, free: u32, now: Instant) -> bool {
         let most = free.saturating_mul(2);
-        if live < most || cfg!(mutant = "first_come_first_served") {
+        if live < most || planted!("first_come_first_served") {
             return true;
         }
         let own = self.of(caller);

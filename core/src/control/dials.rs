@@ -272,7 +272,7 @@ impl Dials {
     /// that doubles with each failure ("full jitter": Brooker, "Exponential Backoff and Jitter").
     fn again(&mut self, id: DialId, generator: &mut Generator, now: Instant, out: &mut Outbox) {
         let Some(dial) = self.dials.get_mut(&id) else { return };
-        if cfg!(mutant = "dial_once") {
+        if planted!("dial_once") {
             return;
         }
         // A link that lived for longer than the pause before it was good: pauses start small again.

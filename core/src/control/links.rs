@@ -118,7 +118,7 @@ impl Control {
             self.dials.gone(node, now, &mut self.generator);
         }
         for service in linked.services {
-            if cfg!(mutant = "lost_link_stays_offered") {
+            if planted!("lost_link_stays_offered") {
                 break;
             }
             if self.remove_offer(&service, node, link, now, out) {

@@ -253,13 +253,13 @@ impl Control {
         let node = linked.peer.node.clone();
         linked.services.remove(service);
         linked.lapsed.remove(service);
-        if cfg!(mutant = "withdraw_ignored") {
+        if planted!("withdraw_ignored") {
             return;
         }
         if self.remove_offer(service, &node, link, now, out) {
             let why = ServiceDown::Withdrawn;
             out.event(Event::ServiceDown { service: Arc::from(service), node, why });
-            if !cfg!(mutant = "withdrawn_stays_routed") {
+            if !planted!("withdrawn_stays_routed") {
                 self.changed(now, out);
             }
         }
@@ -302,7 +302,7 @@ impl Control {
     /// Tells the Main that all services of this node still stand.
     pub(super) fn refresh(&mut self, now: Instant, out: &mut Outbox) {
         self.refresh_at = None;
-        if cfg!(mutant = "refresh_forgotten") {
+        if planted!("refresh_forgotten") {
             return;
         }
         if let (Role::Home, Some(main)) = (self.config.role, self.upstream()) {

@@ -417,7 +417,7 @@ impl Control {
             self.announcer.measure_at = now.after(limits.health_interval);
         }
         for (link, peer) in &self.announcer.links {
-            if peer.is_greeted && !cfg!(mutant = "digest_forgotten") {
+            if peer.is_greeted && !planted!("digest_forgotten") {
                 let (count, sum) = (peer.told.len() as u32, peer.sum);
                 self.send(*link, &ControlMessage::Digest { count, sum }, out);
             }

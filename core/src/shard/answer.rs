@@ -164,7 +164,7 @@ impl Shard {
             self.stats.calls_cancelled += 1;
             self.settle(&call, Ending::Neutral, now, out);
             self.kept.release(call.kept);
-            if cfg!(mutant = "cancel_stays_here") {
+            if planted!("cancel_stays_here") {
                 return;
             }
             let cancel = self.writer.write(Kind::Cancel, onward.label, 0, |_| {}, &[]);
@@ -179,10 +179,10 @@ impl Shard {
         let Some(call) = link.outbound.peek(label).copied() else { return };
         let ending = Self::ending_of(&call, ErrorCode::Deadline, now);
         let mut error = self.error(ErrorCode::Deadline, "");
-        if cfg!(mutant = "told_no_after_deadline") {
+        if planted!("told_no_after_deadline") {
             error = error.with_executed(Executed::No);
         }
-        if cfg!(mutant = "answered_twice") {
+        if planted!("answered_twice") {
             self.send_error(call.back, call.back_label, &error, now, out);
         }
         self.end_call(over, label, ending, &error, now, out);
@@ -282,7 +282,7 @@ impl Shard {
         } else {
             self.stats.calls_answered += 1;
         }
-        if !cfg!(mutant = "answer_keeps_label") {
+        if !planted!("answer_keeps_label") {
             frame.set_id(call.back_label);
         }
         self.emit(call.back, frame, now, out);
@@ -297,7 +297,7 @@ impl Shard {
         }
         let text = "the answer is larger than the caller takes";
         let error = self.error(ErrorCode::TooLarge, text).with_limit(u64::from(limit));
-        let said_no = cfg!(mutant = "too_large_told_no");
+        let said_no = planted!("too_large_told_no");
         error.with_executed(if said_no { Executed::No } else { Executed::Yes })
     }
 

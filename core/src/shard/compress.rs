@@ -14,7 +14,9 @@ use crate::calls::{Answered, MAY_HAVE_RUN, OutCall};
 use crate::compress::{Compression, InflateError, deflate, inflate};
 use crate::error::{CallError, ErrorCode, Executed};
 use crate::frame::{Frame, Kind};
-use crate::message::{OPTION_PATH, RequestEnvelope, Texts, Towards, encode, encode_error};
+use crate::message::{
+    OPTION_IDEMPOTENT, OPTION_PATH, RequestEnvelope, Texts, Towards, encode, encode_error,
+};
 use crate::outbox::{CallId, LinkId, Outbox};
 use crate::slots::Slot;
 use crate::time::Instant;
@@ -155,8 +157,11 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) -> bool {
-        let helps = error.code == ErrorCode::Capabilities && error.executed == Executed::No;
-        if call.packed.is_none() || !helps || cfg!(mutant = "never_sent_plain") {
+        // Nobody has run the call as it was sent last; one who had it before may have, and it is
+        // there again only because that does no harm.
+        let again = error.executed == Executed::No || call.options & OPTION_IDEMPOTENT != 0;
+        let helps = error.code == ErrorCode::Capabilities && again;
+        if call.packed.is_none() || !helps || planted!("never_sent_plain") {
             return false;
         }
         let back = self.links.get(call.back);
@@ -165,8 +170,10 @@ impl Shard {
         if !waits {
             return false;
         }
-        if let Err(error) = self.send_plain(call, &Frame::copy(&kept), now, out) {
-            self.answer_error(call, &error, now, out);
+        let doubt = if error.executed == Executed::No { 0 } else { MAY_HAVE_RUN };
+        if let Err(error) = self.send_plain(call, &Frame::copy(&kept), doubt, now, out) {
+            let executed = if doubt == 0 { error.executed } else { Executed::Unknown };
+            self.answer_error(call, &error.with_executed(executed), now, out);
         }
         true
     }
@@ -175,6 +182,7 @@ impl Shard {
         &mut self,
         call: &OutCall,
         packed: &Frame,
+        doubt: u8,
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), CallError> {
@@ -183,7 +191,7 @@ impl Shard {
             return Err(error.with_executed(Executed::No));
         }
         let (mut frame, mut plan) = self.unpack(call, packed, now)?;
-        plan.options |= call.options & MAY_HAVE_RUN;
+        plan.options |= call.options & MAY_HAVE_RUN | doubt;
         let target = self.near(plan.target.link);
         self.check_passage(call.back, target, &frame, &plan, now)?;
         self.pave(&mut frame, &plan)?;

@@ -193,8 +193,7 @@ impl Shard {
         let mut why = NoInstance::Unknown;
         if let Some(route) = routes.route(envelope.service) {
             // A call crosses Mains on a path or not at all: what came from one goes no further.
-            let far =
-                if from_main && !cfg!(mutant = "main_to_main_to_main") { &[] } else { route.far };
+            let far = if from_main && !planted!("main_to_main_to_main") { &[] } else { route.far };
             match self.select(from, envelope, route, far, (except, packed), now) {
                 Ok(target) => return Ok(target),
                 Err(worse) => why = worse,
@@ -431,7 +430,7 @@ impl Shard {
         let link = self.links.get_mut(over)?;
         let onward = link.outbound.insert(call, link.outbound_max)?;
         let earlier = link.call_deadline.is_none_or(|earliest| plan.deadline < earliest);
-        if earlier && !cfg!(mutant = "deadline_ignored") {
+        if earlier && !planted!("deadline_ignored") {
             link.call_deadline = Some(plan.deadline);
             self.wake_by(over, to_tick(plan.deadline));
         }

@@ -103,7 +103,7 @@ impl State {
             Breaker::Closed => Ok(()),
             Breaker::Open(until) if until <= now => Ok(()),
             Breaker::Open(until) => Err(until),
-            Breaker::HalfOpen if cfg!(mutant = "probes_unbounded") => Ok(()),
+            Breaker::HalfOpen if planted!("probes_unbounded") => Ok(()),
             // The call that tries it will tell.
             Breaker::HalfOpen => Err(now.after(PROBE_PATIENCE)),
         }
@@ -246,7 +246,7 @@ impl Instances {
             return None;
         }
         let state = self.entry(slot)?;
-        state.breaker = if cfg!(mutant = "breaker_never_probes") {
+        state.breaker = if planted!("breaker_never_probes") {
             Breaker::Open(Instant::from_nanos(u64::MAX))
         } else {
             Breaker::Open(now.after(breaker_open))
@@ -256,7 +256,7 @@ impl Instances {
 
     /// Whether one more instance of a service may be shut out: never more than half of them.
     fn may_shut_out(&self, route: Route<'_>) -> bool {
-        if cfg!(mutant = "all_shut_out") {
+        if planted!("all_shut_out") {
             return true;
         }
         let is_out = |instance: &&Instance| {

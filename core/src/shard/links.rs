@@ -162,7 +162,7 @@ impl Links {
     #[inline]
     pub(crate) fn get(&self, id: LinkId) -> Option<&Link> {
         let slot = self.slots.get(id.slot as usize)?;
-        let ended = slot.generation != id.generation && !cfg!(mutant = "epoch_unchecked");
+        let ended = slot.generation != id.generation && !planted!("epoch_unchecked");
         if ended || id.shard != self.shard {
             return None;
         }
@@ -172,7 +172,7 @@ impl Links {
     #[inline]
     pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
         let slot = self.slots.get_mut(id.slot as usize)?;
-        let ended = slot.generation != id.generation && !cfg!(mutant = "epoch_unchecked");
+        let ended = slot.generation != id.generation && !planted!("epoch_unchecked");
         if ended || id.shard != self.shard {
             return None;
         }

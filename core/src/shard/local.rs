@@ -228,7 +228,7 @@ impl Shard {
         let local = self.links.local();
         let waiting = self.links.get(local).and_then(|link| link.outbound.peek(label));
         let Some((deadline, back)) = waiting.map(|call| (call.deadline, call.back)) else { return };
-        let intact = frame.verify().is_ok() || cfg!(mutant = "damaged_is_delivered");
+        let intact = frame.verify().is_ok() || planted!("damaged_is_delivered");
         let call = CallId(label);
         let payload = match frame.compression().filter(|_| intact) {
             None => frame.into_payload(),
@@ -237,7 +237,7 @@ impl Shard {
                 Err(error) => return self.fail(call, &error, now, out),
             },
         };
-        if cfg!(mutant = "delivered_twice")
+        if planted!("delivered_twice")
             && let Some(again) = IncomingCall::new(call, deadline, payload.clone())
         {
             out.push(Output::Deliver(Delivery::Request(again)));
@@ -258,7 +258,7 @@ impl Shard {
     }
 
     fn read_answer(&mut self, frame: Frame) -> (Answer, Vec<TraceHop>) {
-        if frame.verify().is_err() && !cfg!(mutant = "damaged_is_believed") {
+        if frame.verify().is_err() && !planted!("damaged_is_believed") {
             return self.unreadable("the answer was damaged on the way");
         }
         if frame.kind() == Kind::Error {

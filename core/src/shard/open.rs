@@ -74,7 +74,7 @@ impl Shard {
             Phase::Open(_) => return Err(HandshakeError::OutOfTurn),
         };
         if let Some(reply) = reply {
-            if cfg!(mutant = "challenge_amplified") && peer.is_none() {
+            if planted!("challenge_amplified") && peer.is_none() {
                 (0..20).for_each(|_| self.send_handshake(link, &reply, out));
             }
             self.send_handshake(link, &reply, out);
@@ -181,7 +181,7 @@ impl Shard {
         self.stats.frames_out += 1;
         self.stats.bytes_out += length as u64;
         out.push(Output::Transmit { link, frame });
-        if full && !cfg!(mutant = "slow_consumer_kept") {
+        if full && !planted!("slow_consumer_kept") {
             self.doom(link, CloseReason::Fault(crate::ErrorCode::SlowConsumer));
         }
     }

@@ -29,7 +29,7 @@ impl Pace {
 
     /// Takes a turn now, or tells in how many milliseconds to come again.
     pub(super) fn refuses(&mut self, now: Instant) -> Option<u32> {
-        if self.next_at <= now.after(self.ahead) || cfg!(mutant = "handshakes_unpaced") {
+        if self.next_at <= now.after(self.ahead) || planted!("handshakes_unpaced") {
             self.next_at = self.next_at.max(now).after(self.turn);
             return None;
         }

@@ -50,7 +50,7 @@ impl Shard {
                 self.close_doomed(now, out);
                 true
             }
-            Ok(None) if cfg!(mutant = "tail_dropped") => {
+            Ok(None) if planted!("tail_dropped") => {
                 input.clear();
                 false
             }
@@ -149,7 +149,7 @@ impl Shard {
         }
         match frame.kind() {
             Kind::Ping if frame.payload().len() <= PING_BYTES_MAX => {
-                let kind = if cfg!(mutant = "ping_storm") { Kind::Ping } else { Kind::Pong };
+                let kind = if planted!("ping_storm") { Kind::Ping } else { Kind::Pong };
                 let pong = self.writer.write(kind, frame.id(), 0, |_| {}, frame.payload());
                 self.transmit(link, pong, out);
             }

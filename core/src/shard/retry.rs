@@ -89,7 +89,7 @@ impl Kept {
     }
 
     fn spend(&mut self) -> bool {
-        let enough = self.budget >= 100 || cfg!(mutant = "retries_unbounded");
+        let enough = self.budget >= 100 || planted!("retries_unbounded");
         self.budget = self.budget.saturating_sub(100);
         enough
     }
@@ -165,7 +165,7 @@ impl Shard {
         let mut frame = Frame::copy(&kept);
         drop(kept);
         let Some(mut plan) = self.plan_again(call, &frame, now) else { return false };
-        if error.executed != Executed::No && !cfg!(mutant = "first_attempt_forgotten") {
+        if error.executed != Executed::No && !planted!("first_attempt_forgotten") {
             plan.options |= MAY_HAVE_RUN;
         }
         plan.options |= call.options & MAY_HAVE_RUN;
@@ -217,7 +217,7 @@ impl Shard {
         }
         let idempotent = call.options & OPTION_IDEMPOTENT != 0;
         let Some(over) = over else {
-            return idempotent || cfg!(mutant = "retried_after_link_lost");
+            return idempotent || planted!("retried_after_link_lost");
         };
         let decided_there = match self.links.get(over).map(|link| &link.end) {
             Some(End::Network(network)) => network

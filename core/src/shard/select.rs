@@ -153,7 +153,7 @@ impl Select<'_> {
 
     #[inline]
     fn is_wanted(&self, instance: &Instance) -> bool {
-        if self.node.is_empty() || cfg!(mutant = "named_node_ignored") {
+        if self.node.is_empty() || planted!("named_node_ignored") {
             return true;
         }
         let Some((node, main)) = self.node.split_once('@') else {

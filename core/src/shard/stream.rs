@@ -276,7 +276,7 @@ impl Shard {
             Towards::Caller => CallEnd::Caller(LocalCallId(label)),
             Towards::Handler => CallEnd::Handler(CallId(label)),
         };
-        let intact = frame.verify().is_ok() || cfg!(mutant = "damaged_chunk_delivered");
+        let intact = frame.verify().is_ok() || planted!("damaged_chunk_delivered");
         let (number, is_last, length) = (chunk.number, chunk.is_last, body.len());
         let limit = CHUNK_BYTES_MAX as u32;
         if intact && let Ok(body) = self.plain_body(frame, length, limit) {
@@ -470,7 +470,7 @@ impl Shard {
 /// for a length that no chunk has.
 #[inline]
 fn plain_bytes(frame: &Frame, body: &[u8]) -> Option<usize> {
-    if frame.compression().is_none() || cfg!(mutant = "chunk_counted_packed") {
+    if frame.compression().is_none() || planted!("chunk_counted_packed") {
         return Some(body.len());
     }
     let bytes = plain_length(body)? as usize;

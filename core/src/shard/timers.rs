@@ -59,7 +59,7 @@ impl Shard {
                 Some((_, Due::HandshakeTimeout)) => {
                     return self.close(id, CloseReason::HandshakeTimeout, "", now, out);
                 }
-                Some((_, Due::IdleTimeout)) if cfg!(mutant = "silence_is_fine") => {
+                Some((_, Due::IdleTimeout)) if planted!("silence_is_fine") => {
                     network.heard_at = now;
                 }
                 Some((_, Due::IdleTimeout)) => {
@@ -103,8 +103,8 @@ impl Shard {
 
     fn end_if_idle(&mut self, id: LinkId, now: Instant, out: &mut Outbox) -> bool {
         let Some(link) = self.links.get_mut(id) else { return true };
-        let is_idle = (link.inbound.live() == 0 && link.outbound.live() == 0)
-            || cfg!(mutant = "leaves_at_once");
+        let is_idle =
+            (link.inbound.live() == 0 && link.outbound.live() == 0) || planted!("leaves_at_once");
         let End::Network(network) = &mut link.end else { return false };
         let Some(retiring) = &mut network.retiring else { return false };
         if retiring.is_heard && is_idle {
@@ -137,7 +137,7 @@ impl super::Network {
 
     pub(super) fn next_due(&self, limits: &Limits) -> Option<(Instant, Due)> {
         if !matches!(self.phase, Phase::Open(_)) {
-            if cfg!(mutant = "handshake_waits_for_ever") {
+            if planted!("handshake_waits_for_ever") {
                 return None;
             }
             return Some((self.opened_at.after(limits.handshake_timeout), Due::HandshakeTimeout));

@@ -39,7 +39,7 @@ impl Shard {
             encode(&envelope, out);
             encode_hops(&hops, out);
         };
-        let forgets = cfg!(mutant = "rewritten_as_plain");
+        let forgets = planted!("rewritten_as_plain");
         let compression = frame.compression().filter(|_| !forgets);
         self.writer.write_packed(Kind::Response, label, 0, write, body, compression)
     }

@@ -70,7 +70,9 @@ impl World {
     /// A Main refused a call because the host that it goes to has enough.
     pub(super) fn count_refused(&mut self, uid: u32, error: &CallError) {
         let refused = error.code == ErrorCode::Overloaded && error.executed == Executed::No;
-        let Some(main) = self.main_at(&error.node).filter(|_| refused) else { return };
+        let mains = &self.hosts[..usize::from(self.plan.topology.mains)];
+        let named = mains.iter().position(|main| main.name.as_str() == &*error.node);
+        let Some(main) = named.filter(|_| refused) else { return };
         if !self.shares_are_judged() {
             return;
         }

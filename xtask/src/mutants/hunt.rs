@@ -30,9 +30,10 @@ pub(crate) struct Catch {
     pub(crate) what: String,
 }
 
-/// Hunts with `program` from `first_seed` on. What it prints besides the result goes to `log`.
+/// Hunts `mutant` with `program` from `first_seed` on. What it prints besides the result goes to `log`.
 pub(crate) fn run(
     program: &Path,
+    mutant: Option<&str>,
     first_seed: u64,
     seconds: u32,
     log: &Path,
@@ -42,6 +43,7 @@ pub(crate) fn run(
     let mut child = Command::new(program)
         .args(["--mixed", "--first-seed", &first_seed.to_string()])
         .args(["--seconds", &seconds.to_string()])
+        .args(mutant.map(|name| format!("--planted={name}")))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(errors)

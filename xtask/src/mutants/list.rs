@@ -255,7 +255,7 @@ mod tests {
     use crate::invocation::root;
     use std::{collections::BTreeSet, fs, path::Path};
 
-    /// The names in every `mutant = "…"` of the Rust files under `folder`.
+    /// The names in every `planted!("…")` of the Rust files under `folder`.
     fn planted(folder: &Path, names: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).expect("the folder is there") {
             let path = entry.expect("the entry can be read").path();
@@ -263,7 +263,7 @@ mod tests {
                 planted(&path, names);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("source is text");
-                let after = text.split("mutant = \"").skip(1);
+                let after = text.split("planted!(\"").skip(1);
                 names.extend(after.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
             }
         }
