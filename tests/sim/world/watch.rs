@@ -68,14 +68,19 @@ impl World {
     /// twice (S8).
     fn watch_crossing(&mut self, uid: u32, from: u16, to: u16) {
         let most = self.limits.mains_max();
+        let caller = self.checker.calls[uid as usize].step.from;
+        let callers_now = self.main_now(usize::from(caller));
         let record = &mut self.checker.calls[uid as usize];
         if record.hostile {
             return;
         }
         // The first Main sends it again where it failed before; the attempt before may still be on
-        // its way, when the link over which it went was given up.
+        // its way, when the link over which it went was given up. And what nobody took compressed,
+        // its caller sends again plain, to the Main where he is by then.
         let ways = &mut record.ways;
-        if ways.first().is_none_or(|way| way.first() == Some(&from)) {
+        let is_first = ways.first().is_none_or(|way| way.first() == Some(&from));
+        let is_moved = callers_now == Some(usize::from(from));
+        if is_first || is_moved && ways.iter().all(|way| way.last() != Some(&from)) {
             ways.push(vec![from]);
         }
         let goes_on = |way: &&mut Vec<u16>| way.last() == Some(&from);
