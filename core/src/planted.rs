@@ -1,6 +1,6 @@
 //! Bugs that are planted to see whether the simulator finds them. Only builds with
 //! `--cfg mutants` have any, and there none shows itself until it is chosen; in all others
-//! `planted!("…")` is `false`.
+//! `planted!` is `false`.
 
 /// Whether the bug of this name is the one that was chosen.
 #[cfg(not(mutants))]

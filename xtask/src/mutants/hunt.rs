@@ -30,7 +30,8 @@ pub(crate) struct Catch {
     pub(crate) what: String,
 }
 
-/// Hunts `mutant` with `program` from `first_seed` on. What it prints besides the result goes to `log`.
+/// Hunts `mutant` with `program` from `first_seed` on. What it prints besides the result goes to
+/// `log`.
 pub(crate) fn run(
     program: &Path,
     mutant: Option<&str>,
