@@ -102,3 +102,23 @@ fn an_output_starts_empty_for_its_matches() {
     let body = [&60_u32.to_le_bytes()[..], &frame, &header[..3], &block].concat();
     assert_eq!(inflate(&body, Compression::Zstd, LIMIT, &head), Err(InflateError::Malformed));
 }
+
+#[test]
+fn blocks_that_cost_more_than_they_bring_are_refused() {
+    let frame = |small: usize| {
+        let length = (32 << 10) + 3 * small;
+        let mut body = Vec::from((length as u32).to_le_bytes());
+        body.extend([0x28, 0xb5, 0x2f, 0xfd, 0, 5 << 3]);
+        for _ in 0..small {
+            // Three literals as they are, and no sequence.
+            let content = [3 << 3, b'a', b'b', b'c', 0];
+            body.extend_from_slice(&((content.len() as u32) << 3 | 2 << 1).to_le_bytes()[..3]);
+            body.extend(content);
+        }
+        body.extend_from_slice(&((32_u32 << 10) << 3 | 1 << 1 | 1).to_le_bytes()[..3]);
+        body.push(b'x');
+        inflate(&body, Compression::Zstd, LIMIT, b"").map(|plain| plain.len() == length)
+    };
+    assert_eq!(frame(60), Ok(true));
+    assert_eq!(frame(200), Err(InflateError::Malformed));
+}

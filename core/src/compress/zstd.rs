@@ -23,7 +23,7 @@ pub(super) use encode::deflate;
 pub(super) fn inflate(frame: &[u8], length: usize, head: &[u8]) -> Result<Vec<u8>, InflateError> {
     let (window, blocks) = read_header(frame, length)?;
     let block_max = window.min(ZSTD_WINDOW_BYTES_MAX) as usize;
-    if most(blocks, block_max)? < length {
+    if most(blocks, block_max, length)? < length {
         return Err(InflateError::Malformed);
     }
     let mut out = Vec::with_capacity(head.len() + length);
@@ -83,10 +83,17 @@ fn read_header(frame: &[u8], length: usize) -> Result<(u32, &[u8]), InflateError
 }
 
 /// The most that blocks can inflate to, by their headers alone. They must end where the frame does.
-fn most(mut blocks: &[u8], block_max: usize) -> Result<usize, InflateError> {
-    let mut sum = 0_usize;
+///
+/// Each compressed block may bring tables of its own, which take longer to build than a few bytes
+/// take to write: there may not be more of them than a fair encoder has any use for.
+fn most(mut blocks: &[u8], block_max: usize, length: usize) -> Result<usize, InflateError> {
+    let (mut sum, mut compressed) = (0_usize, 0_usize);
     loop {
         let block = take_block(&mut blocks, block_max)?;
+        compressed += usize::from(matches!(block.kind, Kind::Compressed));
+        if compressed > COMPRESSED_BLOCKS_FREE + length / COMPRESSED_BLOCK_BYTES_LEAST {
+            return Err(InflateError::Malformed);
+        }
         sum = sum.saturating_add(match block.kind {
             Kind::Raw | Kind::Repeated => block.size,
             Kind::Compressed => block_max,
@@ -129,4 +136,7 @@ fn take_block<'a>(input: &mut &'a [u8], block_max: usize) -> Result<Block<'a>, I
     Ok(Block { kind, is_last: header & 1 != 0, size, content })
 }
 
+/// Compressed blocks that any frame may have, and for how many plain bytes there may be one more.
+const COMPRESSED_BLOCKS_FREE: usize = 4;
+const COMPRESSED_BLOCK_BYTES_LEAST: usize = 512;
 const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();

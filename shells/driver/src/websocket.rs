@@ -104,26 +104,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocket
         cx: &mut Context<'_>,
         take: &mut dyn FnMut(&[u8]),
     ) -> Poll<io::Result<bool>> {
-        loop {
-            return match Pin::new(&mut self.stream).poll_next(cx) {
-                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => {
-                    take(&bytes);
-                    Poll::Ready(Ok(true))
-                }
-                Poll::Ready(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {
-                    continue;
-                }
-                Poll::Ready(Some(Ok(Message::Close(_))) | None) => Poll::Ready(Ok(false)),
-                Poll::Ready(Some(Ok(Message::Text(_)))) => Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "a text message came over a binary link",
-                ))),
-                Poll::Ready(Some(Err(Error::ConnectionClosed | Error::AlreadyClosed))) => {
-                    Poll::Ready(Ok(false))
-                }
-                Poll::Ready(Some(Err(error))) => Poll::Ready(Err(to_io(error))),
-                Poll::Pending => Poll::Pending,
-            };
+        match Pin::new(&mut self.stream).poll_next(cx) {
+            Poll::Ready(Some(Ok(Message::Binary(bytes)))) => {
+                take(&bytes);
+                Poll::Ready(Ok(true))
+            }
+            // One read of the turn, or a flood of them would keep everyone else waiting.
+            Poll::Ready(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {
+                Poll::Ready(Ok(true))
+            }
+            Poll::Ready(Some(Ok(Message::Close(_))) | None) => Poll::Ready(Ok(false)),
+            Poll::Ready(Some(Ok(Message::Text(_)))) => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a text message came over a binary link",
+            ))),
+            Poll::Ready(Some(Err(Error::ConnectionClosed | Error::AlreadyClosed))) => {
+                Poll::Ready(Ok(false))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(to_io(error))),
+            Poll::Pending => Poll::Pending,
         }
     }
 

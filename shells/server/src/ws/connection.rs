@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep};
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -38,6 +39,8 @@ pub(super) struct Connection<S> {
     wants_ping: bool,
     phase: Phase,
     next_phase: Pin<Box<dyn Future<Output = Phase> + Send>>,
+    /// When a client that does not take its last words has had its time.
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 /// How a connection ended.
@@ -73,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
             wants_ping: false,
             phase: Phase::Open,
             next_phase: next_phase(clients, Phase::Open),
+            closing: None,
         }
     }
 
@@ -105,8 +109,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
             match self.socket.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(message))) => {
                     self.clock.heard();
-                    self.handle(message);
-                    continue;
+                    if !self.session.client().is_closing() {
+                        self.handle(message);
+                        continue;
+                    }
+                    // What it still sends is of no use, and of no weight against the time it has.
+                    cx.waker().wake_by_ref();
                 }
                 Poll::Ready(Some(Err(error))) => match close_for(&error) {
                     Some(close) => {
@@ -121,10 +129,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
                 }
                 Poll::Ready(None) | Poll::Pending => {}
             }
+            if self.session.client().is_closing() {
+                return self.poll_closing(cx);
+            }
             if self.poll_timers(cx).is_pending() {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Ready when a client that is to be closed has not taken what is queued for it.
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let after = || Box::pin(tokio::time::sleep(GOODBYE_TIMEOUT));
+        let timer = self.closing.get_or_insert_with(after);
+        let is_over = timer.as_mut().poll(cx).is_ready() || Instant::now() >= timer.deadline();
+        if is_over { Poll::Ready(End::Lost) } else { Poll::Pending }
     }
 
     /// Ready when something changed.

@@ -123,6 +123,8 @@ impl Session {
         if let Err(error) = self.check_token() {
             return Job::refused(self.runner(), id, error.code, error.message);
         }
+        // The id is kept as long as the call, and must not keep its message.
+        let id = id.map(|id| Bytes::copy_from_slice(&id));
         Job::of(self.runner(), &self.client, id, call)
     }
 
@@ -133,7 +135,8 @@ impl Session {
             return Ok(result(&json!({ "node": self.runner().id() })));
         }
         self.check_token()?;
-        let slice = |raw: &RawValue| params.slice_ref(raw.get().as_bytes());
+        // A copy, so that what is kept of a message is not the whole of it.
+        let copy = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
         let client = &self.client;
         let found = match name {
             "rpc.register" => {
@@ -148,11 +151,11 @@ impl Session {
             }
             "rpc.cancel" => {
                 let Cancel { id } = self.read(name, params)?;
-                client.handle_cancel(&slice(id))
+                client.handle_cancel(&copy(id))
             }
             "rpc.credit" => {
                 let Credit { id, bytes } = self.read(name, params)?;
-                client.handle_credit(&slice(id), bytes)
+                client.handle_credit(&copy(id), bytes)
             }
             "rpc.chunk" => {
                 let ChunkOf { id, chunk, last } = self.read(name, params)?;
@@ -160,8 +163,8 @@ impl Session {
                     let detail = "rpc.chunk takes 'chunk', 'last', or both";
                     return Err(self.runner().error(ErrorCode::BadParams, detail));
                 }
-                let body = chunk.map(slice).unwrap_or_default();
-                client.handle_chunk(&slice(id), Chunk { body, is_last: last })
+                let body = chunk.map(copy).unwrap_or_default();
+                client.handle_chunk(&copy(id), Chunk { body, is_last: last })
             }
             _ => {
                 let detail = format!("there is no '{name}': {METHODS}");

@@ -246,3 +246,15 @@ async fn a_node_that_stops_does_not_wait_for_ever() {
     assert_eq!(caller.closed().await, 1001);
     server.stopped().await;
 }
+
+#[tokio::test]
+async fn w14_who_reads_nothing_is_cut_off_whatever_it_sends() {
+    let limits = ClientLimits { queue_bytes_max: 64 << 10, ..ClientLimits::default() };
+    let server = Server::bounded(limits).await;
+    let mut client = Client::connect(server.address).await;
+    client.send(UPGRADE).await;
+    assert_eq!(client.response().await.unwrap().status, 101);
+    let requests = frame(0x81, br#"{"jsonrpc":"2.0","id":1,"method":"nobody.here"}"#).repeat(100);
+    // Its answers fill all buffers on the way, and then what is queued for it here.
+    while within(client.stream.write_all(&requests)).await.is_ok() {}
+}

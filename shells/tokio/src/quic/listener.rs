@@ -49,7 +49,7 @@ impl Listener {
         let socket = options.udp(address)?;
         let (of_endpoint, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
         let endpoint = Endpoint::new(of_endpoint, Some(config), socket, runtime)?;
-        Ok(Self { endpoint, tls: tls.clone(), retries: Arc::default() })
+        Ok(Self { endpoint, tls: tls.apart(), retries: Arc::default() })
     }
 
     /// Where it listens.

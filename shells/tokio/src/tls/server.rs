@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// How a node listens with TLS. Cheap to clone; all listeners made of it share one bound of
+/// How a node listens with TLS. Cheap to clone; all TCP listeners made of it share one bound of
 /// handshakes and one certificate.
 #[derive(Clone)]
 pub struct ServerTls {
@@ -124,6 +124,11 @@ impl ServerTls {
         // Early data could be recorded and sent again, and a call would run twice.
         config.max_early_data_size = 0;
         Ok(config)
+    }
+
+    /// The same with a bound of its own, so that a crowd at another port does not count here.
+    pub(crate) fn apart(&self) -> Self {
+        Self { handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)), ..self.clone() }
     }
 
     /// A place among the handshakes, if there is one.
