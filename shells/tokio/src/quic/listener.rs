@@ -20,7 +20,7 @@ use tokio::time::timeout;
 #[derive(Clone)]
 pub struct Listener {
     endpoint: Endpoint,
-    tls: ServerTls,
+    pub(super) tls: ServerTls,
     retries: Arc<AtomicU64>,
 }
 

@@ -163,13 +163,13 @@ async fn strangers_prove_their_address_when_many_come() {
     let _client = Client::connect_on(&address, world.believing()).await.expect("connects");
     assert_eq!(listener.retries(), 0);
     let mut places = Vec::new();
-    while !world.tls.is_loaded() {
-        places.push(world.tls.place().expect("a place"));
+    while !listener.tls.is_loaded() {
+        places.push(listener.tls.place().expect("a place"));
     }
     let _client = Client::connect_on(&address, world.believing()).await.expect("connects");
     assert_eq!(listener.retries(), 1);
     assert_eq!(main.link_count(), 2);
-    while let Some(place) = world.tls.place() {
+    while let Some(place) = listener.tls.place() {
         places.push(place);
     }
     let mut config = NodeConfig::new(Role::Caller);
