@@ -8,3 +8,4 @@ mod error_table;
 mod nodes;
 mod ours;
 mod vectors;
+mod zstd;
