@@ -6,6 +6,8 @@
 
 #[path = "clients/browser.rs"]
 mod browser;
+#[path = "support/chromium.rs"]
+mod chromium;
 #[path = "support/process.rs"]
 mod process;
 #[path = "clients/world.rs"]

@@ -5,6 +5,8 @@
 
 #[path = "sim/browser.rs"]
 mod browser;
+#[path = "support/chromium.rs"]
+mod chromium;
 #[path = "sim/command.rs"]
 mod command;
 #[path = "sim/page.rs"]

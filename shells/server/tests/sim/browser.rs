@@ -1,5 +1,6 @@
 //! A headless Chromium that looks at a page.
 
+use crate::chromium;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,8 +21,9 @@ pub(crate) fn screenshot(page: &Path, folder: &Path, width: u32, height: u32) ->
 
 fn run(folder: &Path, arguments: &[String]) {
     let profile = folder.join("profile");
-    let mut child = Command::new(program())
-        .args(FLAGS)
+    let mut child = Command::new(chromium::program())
+        .args(chromium::FLAGS)
+        .args(MORE_FLAGS)
         .arg(format!("--user-data-dir={}", profile.display()))
         .args(arguments)
         .stdin(Stdio::null())
@@ -44,29 +46,6 @@ fn ends(child: &mut Child) -> bool {
     false
 }
 
-fn program() -> &'static str {
-    let answers = |name: &&str| {
-        let mut version = Command::new(name);
-        let version = version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        version.status().is_ok_and(|status| status.success())
-    };
-    PROGRAMS.into_iter().find(answers).unwrap_or_else(|| {
-        panic!("the page is looked at in Chromium, and none of {PROGRAMS:?} is on PATH: install it")
-    })
-}
-
-const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-/// Nothing is asked of the network, and no sandbox is needed for a page of our own.
-const FLAGS: [&str; 9] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--force-color-profile=srgb",
-];
+const MORE_FLAGS: [&str; 2] = ["--hide-scrollbars", "--force-color-profile=srgb"];
 /// Far more than it takes, so that only what hangs is ended.
 const LONG: Duration = Duration::from_secs(120);
