@@ -86,6 +86,19 @@ pub struct Limits {
     pub deflate_bytes_min: u32,
     /// Longest body that a compressed one may inflate to.
     pub inflate_bytes_max: u32,
+    /// Patterns of topics that one link may subscribe to.
+    pub subscriptions_per_link_max: u32,
+    /// Subscriptions of all links together.
+    pub subscriptions_max: u32,
+    /// Bytes handed to a subscriber and not yet written, beyond which publications are not passed
+    /// on to it. Between Mains it is half of [`Self::write_bytes_max`].
+    pub publication_bytes_max: u32,
+    /// What one link may publish in a second: bytes, counted once and again for each link that
+    /// they are passed on to.
+    pub publish_cost_per_second: u32,
+    /// Topics, and publishers on topics, of which a node remembers the last number; more only cost
+    /// gaps that may be none.
+    pub topics_remembered: u32,
 }
 
 impl Default for Limits {
@@ -129,6 +142,11 @@ impl Default for Limits {
             retry_bytes_max: 64 << 20,
             deflate_bytes_min: 1 << 10,
             inflate_bytes_max: 16 << 20,
+            subscriptions_per_link_max: 256,
+            subscriptions_max: 1 << 20,
+            publication_bytes_max: 1 << 20,
+            publish_cost_per_second: 256 << 20,
+            topics_remembered: 65_536,
         }
     }
 }
@@ -167,6 +185,11 @@ impl Limits {
             ("retry_bytes_max", self.retry_bytes_max, 0..=1 << 30),
             ("deflate_bytes_min", self.deflate_bytes_min, 16..=64 << 20),
             ("inflate_bytes_max", self.inflate_bytes_max, 1 << 10..=64 << 20),
+            ("subscriptions_per_link_max", self.subscriptions_per_link_max, 1..=1 << 16),
+            ("subscriptions_max", self.subscriptions_max, 1..=1 << 24),
+            ("publication_bytes_max", self.publication_bytes_max, 4 << 10..=1 << 30),
+            ("publish_cost_per_second", self.publish_cost_per_second, 1 << 10..=u32::MAX),
+            ("topics_remembered", self.topics_remembered, 16..=1 << 24),
             ("services_max", self.services_max, 1..=1 << 24),
             ("methods_per_service_max", self.methods_per_service_max, 1..=4_096),
             ("labels_per_slot", self.labels_per_slot, 1..=u32::MAX),

@@ -30,10 +30,12 @@ mod links;
 mod messages;
 mod peers;
 mod table;
+mod topics;
 
 use dials::Dials;
 pub use dials::{Dial, DialState};
 use peers::Announcer;
+use topics::Subscriptions;
 
 /// The control plane of a node. See the crate documentation for the contract of its methods.
 #[derive(Debug)]
@@ -46,14 +48,17 @@ pub struct Control {
     own: BTreeSet<Arc<str>>,
     federation: Federation,
     announcer: Announcer,
+    subscriptions: Subscriptions,
     slots: Slots,
     links: BTreeMap<LinkId, Linked>,
     /// The newest link of each Main and Home.
     nodes: BTreeMap<NodeId, LinkId>,
     dials: Dials,
     generator: Generator,
-    /// When the route table is to be published, if it is out of date.
+    /// When shards are to be told what is out of date, if anything is: of the route table and of
+    /// the interests of other Mains.
     publish_at: Option<Instant>,
+    stale: Stale,
     published_at: Instant,
     /// When this node's registrations at its Main are to be refreshed.
     refresh_at: Option<Instant>,
@@ -82,7 +87,16 @@ pub struct Linked {
     pub services: BTreeSet<Arc<str>>,
     /// What it had registered until the lease ended: it comes back when the peer confirms it.
     lapsed: BTreeMap<Arc<str>, Registration>,
+    /// What it subscribed to.
+    pub patterns: BTreeSet<Arc<str>>,
     dial: Option<DialId>,
+}
+
+/// What shards know and what has changed since.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stale {
+    routes: bool,
+    interests: bool,
 }
 
 impl Control {
@@ -104,12 +118,14 @@ impl Control {
             own: BTreeSet::new(),
             federation: Federation::default(),
             announcer: Announcer::default(),
+            subscriptions: Subscriptions::default(),
             slots: Slots::default(),
             links: BTreeMap::new(),
             nodes: BTreeMap::new(),
             dials,
             generator,
             publish_at: None,
+            stale: Stale::default(),
             published_at: Instant::ZERO,
             refresh_at: None,
             retiring: Vec::new(),
@@ -274,7 +290,11 @@ impl Control {
             | MailBody::Ping { .. }
             | MailBody::Routes(_)
             | MailBody::Request { .. }
-            | MailBody::Frame { .. } => debug_assert!(false, "mail for a shard came to Control"),
+            | MailBody::Frame { .. }
+            | MailBody::Subscription { .. }
+            | MailBody::Interests(_)
+            | MailBody::Publication { .. }
+            | MailBody::Taken { .. } => debug_assert!(false, "mail for a shard came to Control"),
         }
     }
 
@@ -380,6 +400,7 @@ impl Control {
             .holdings()
             .with(self.federation.holdings())
             .with(self.announcer.holdings())
+            .with(self.subscriptions.holdings())
             .entries::<(LinkId, Linked)>(self.links.len())
             .entries::<(NodeId, LinkId)>(self.nodes.len())
             .entries::<Registration>(services)

@@ -124,6 +124,28 @@ pub enum Event {
         /// Why.
         code: ErrorCode,
     },
+    /// Publications that a pattern stands for are passed on to this node from now on. Said again
+    /// after each new link.
+    Subscribed {
+        /// The pattern.
+        pattern: String,
+    },
+    /// The Main refused a subscription of this node.
+    SubscriptionRefused {
+        /// The pattern.
+        pattern: String,
+        /// Its reason as a code.
+        code: ErrorCode,
+        /// Its reason for a person.
+        message: String,
+    },
+    /// The Main did not pass on what this node published.
+    NotPublished {
+        /// How many publications, since this was said last.
+        count: u32,
+        /// Why, the last time.
+        code: ErrorCode,
+    },
     /// A peer answered a call that it was never asked (audit).
     StrayAnswer {
         /// The link.

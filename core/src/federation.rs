@@ -6,7 +6,7 @@
 
 use crate::config::Limits;
 use crate::holdings::Holdings;
-use crate::message::{Record, Texts};
+use crate::message::{Record, Texts, interest};
 use crate::name::NodeId;
 use crate::outbox::LinkId;
 use crate::slots::{Slot, Slots};
@@ -97,11 +97,26 @@ pub(crate) enum Change {
 impl Federation {
     /// Every offer that calls may use, with its node, its origin and the link to the peer.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &NodeId, &NodeId, LinkId, &Learned)> {
-        self.services.iter().flat_map(|(service, places)| {
+        self.real_services().flat_map(|(service, places)| {
             places.iter().filter(|(_, learned)| learned.usable).map(
                 move |((node, origin, link), learned)| (&**service, node, origin, *link, learned),
             )
         })
+    }
+
+    /// Every pattern of topics that subscribers at another Main want, with that Main and the link
+    /// to the peer through which it is reached.
+    pub fn interests(&self) -> impl Iterator<Item = (&str, &NodeId, LinkId, &Learned)> {
+        self.services.iter().filter_map(|(name, places)| Some((interest(name)?, places))).flat_map(
+            |(pattern, places)| {
+                let usable = places.iter().filter(|(_, learned)| learned.usable);
+                usable.map(move |((_, origin, link), learned)| (pattern, origin, *link, learned))
+            },
+        )
+    }
+
+    fn real_services(&self) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<Place, Learned>)> {
+        self.services.iter().filter(|(name, _)| interest(name).is_none())
     }
 
     /// What is known takes so much.
@@ -137,7 +152,7 @@ impl Federation {
     pub(crate) fn services(
         &self,
     ) -> impl Iterator<Item = (&Arc<str>, impl Iterator<Item = (&NodeId, LinkId, &Learned)>)> {
-        self.services.iter().map(|(service, places)| {
+        self.real_services().map(|(service, places)| {
             let usable = places.iter().filter(|(_, learned)| learned.usable);
             (service, usable.map(|((node, _, link), learned)| (node, *link, learned)))
         })
@@ -271,9 +286,12 @@ impl Federation {
         told.sum = told.sum.wrapping_add(learned.hash);
         told.offers.insert(offer.clone());
         let service = Arc::clone(&offer.service);
-        let (slot, users) = self.slots.entry((service, link)).or_insert_with(|| (slots.take(), 0));
-        *users += 1;
-        learned.slot = *slot;
+        if interest(&service).is_none() {
+            let entry = self.slots.entry((service, link));
+            let (slot, users) = entry.or_insert_with(|| (slots.take(), 0));
+            *users += 1;
+            learned.slot = *slot;
+        }
         self.expiry.insert((learned.listed_at, offer.clone(), link));
         let places = self.services.entry(Arc::clone(&offer.service)).or_default();
         places.insert(offer.place(link), learned);

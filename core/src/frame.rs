@@ -227,7 +227,7 @@ impl Frame {
     #[must_use]
     #[inline]
     pub fn payload(&self) -> &[u8] {
-        &self.bytes[HEADER_BYTES..self.bytes.len() - CHECKSUM_BYTES]
+        payload_of(&self.bytes)
     }
 
     /// Compares the checksum with header and payload.
@@ -235,13 +235,7 @@ impl Frame {
     /// # Errors
     /// [`FrameError::Checksum`] when it differs.
     pub fn verify(&self) -> Result<(), FrameError> {
-        let expected = crc32fast::hash(self.payload()) ^ parity(&self.bytes);
-        // A fuzzer cannot guess checksums; what lies behind them must be reached all the same.
-        if cfg!(fuzzing) || self.checksum() == expected {
-            Ok(())
-        } else {
-            Err(FrameError::Checksum)
-        }
+        verify(&self.bytes)
     }
 
     /// Rewrites the label in place.
@@ -281,10 +275,6 @@ impl Frame {
     #[inline]
     pub fn freeze(self) -> Bytes {
         self.bytes.freeze()
-    }
-
-    fn checksum(&self) -> u32 {
-        self.bytes.last_chunk().map_or(0, |found| u32::from_be_bytes(*found))
     }
 
     /// Follows a change of the header by these bits of its parity.
@@ -353,6 +343,20 @@ impl FrameWriter {
         out.put_u32(checksum);
         Frame { bytes: out.split() }
     }
+}
+
+/// Envelope and body of a whole frame.
+#[inline]
+pub(crate) fn payload_of(frame: &[u8]) -> &[u8] {
+    &frame[HEADER_BYTES..frame.len() - CHECKSUM_BYTES]
+}
+
+/// See [`Frame::verify`].
+pub(crate) fn verify(frame: &[u8]) -> Result<(), FrameError> {
+    let expected = crc32fast::hash(payload_of(frame)) ^ parity(frame);
+    let checksum = frame.last_chunk().map_or(0, |found| u32::from_be_bytes(*found));
+    // A fuzzer cannot guess checksums; what lies behind them must be reached all the same.
+    if cfg!(fuzzing) || checksum == expected { Ok(()) } else { Err(FrameError::Checksum) }
 }
 
 /// The exclusive or of the 32-bit words of the header, counted from its end: any wrong bits within

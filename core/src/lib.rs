@@ -94,11 +94,13 @@ mod flow;
 pub mod frame;
 pub mod handshake;
 mod holdings;
+mod interests;
 mod mail;
 pub mod message;
 mod name;
 mod node;
 mod outbox;
+mod recent;
 mod registry;
 mod rng;
 mod route;
@@ -106,6 +108,7 @@ mod shard;
 mod slots;
 mod stats;
 mod time;
+pub mod topic;
 
 pub use close::CloseReason;
 pub use compress::Compression;
@@ -124,10 +127,13 @@ pub use name::{
 };
 pub use node::{Node, Siblings};
 pub use outbox::{
-    Answer, CallEnd, CallId, Delivery, DialId, IncomingCall, LinkId, LocalCallId, Open, Outbox,
-    Output, TraceHop,
+    Answer, CallEnd, CallId, Delivery, DialId, Gap, IncomingCall, LinkId, LocalCallId, Open,
+    Outbox, Output, Publication, TraceHop,
 };
 pub use registry::{Registration, Registry};
-pub use shard::{Call, InstanceView, LinkLimitReached, Reply, Shard, Side, StreamError, Usage};
+pub use shard::{
+    Call, InstanceView, LinkLimitReached, Publish, Published, Reply, Shard, Side, StreamError,
+    Usage,
+};
 pub use stats::Stats;
 pub use time::Instant;

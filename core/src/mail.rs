@@ -3,6 +3,7 @@
 use crate::close::CloseReason;
 use crate::frame::Frame;
 use crate::handshake::Peer;
+use crate::interests::Interests;
 use crate::outbox::{DialId, LinkId};
 use crate::route::RouteTable;
 use alloc::sync::Arc;
@@ -56,6 +57,14 @@ pub(crate) enum MailBody {
     Ping { link: LinkId },
     /// Control to Shard: where services are now.
     Routes(Arc<RouteTable>),
+    /// Control to Shard: a link of the receiver wants what a pattern stands for, or not any more.
+    Subscription { link: LinkId, pattern: Arc<str>, is_on: bool },
+    /// Control to Shard: what other Mains want.
+    Interests(Arc<Interests>),
+    /// Shard to Shard: a publication for a link of the receiver, or else for its subscribers.
+    Publication { from: u16, link: Option<LinkId>, frame: Bytes },
+    /// Shard to Shard: so many bytes of publications that the receiver sent were taken.
+    Taken { from: u16, bytes: u32 },
     /// Shard to Shard: a request for a link of the receiver.
     Request { from: u16, link: LinkId, frame: Frame },
     /// Shard to Shard: an answer or a cancel on the link between the two.

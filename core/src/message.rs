@@ -13,6 +13,7 @@ mod chunk;
 mod control;
 mod hops;
 mod priority;
+mod publication;
 mod reader;
 mod record;
 
@@ -23,9 +24,10 @@ pub use chunk::{
 pub use control::ControlMessage;
 pub use hops::{HOPS_BYTES_MAX, Hop, HopList};
 pub use priority::Priority;
+pub use publication::PublicationEnvelope;
 use reader::Reader;
 pub use record::{PAGE_BYTES_MAX, Record, records};
-pub(crate) use record::{Page, is_labels};
+pub(crate) use record::{INTEREST, Page, interest, is_labels};
 
 /// A payload that does not say what its kind promises.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

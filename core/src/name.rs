@@ -64,6 +64,10 @@ pub enum NameInvalid {
     Service,
     /// A method name: `[A-Za-z0-9_-]{1,64}`.
     Method,
+    /// A topic: up to eight service names with dots between them.
+    Topic,
+    /// A pattern of topics: a level may be `*`, the last one `**`.
+    Pattern,
 }
 
 impl fmt::Display for NameInvalid {
@@ -72,6 +76,8 @@ impl fmt::Display for NameInvalid {
             Self::Node => "a node id is 1 to 128 of a-z 0-9 . _ -",
             Self::Service => "a service name is 1 to 64 of A-Z a-z 0-9 _ -",
             Self::Method => "a method name is 1 to 64 of A-Z a-z 0-9 _ -",
+            Self::Topic => "a topic is 1 to 8 levels of A-Z a-z 0-9 _ - with dots between them",
+            Self::Pattern => "a pattern is a topic in which levels may be * and the last one **",
         })
     }
 }

@@ -10,7 +10,10 @@ use crate::mail::{Mail, MailTo};
 use crate::name::NodeId;
 use crate::outbox::{CallEnd, CallId, DialId, LinkId, LocalCallId, Outbox};
 use crate::rng::Generator;
-use crate::shard::{Call, InstanceView, LinkLimitReached, Reply, Shard, Side, StreamError, Usage};
+use crate::shard::{
+    Call, InstanceView, LinkLimitReached, Publish, Published, Reply, Shard, Side, StreamError,
+    Usage,
+};
 use crate::stats::Stats;
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -241,6 +244,43 @@ impl Node {
         let withdrawn = self.control.withdraw(service, now, out);
         self.sort_mail(now, out);
         withdrawn
+    }
+
+    /// See [`Shard::publish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn publish(
+        &mut self,
+        publish: Publish<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<Published, CallError> {
+        let published = self.shard.publish(publish, now, out);
+        self.sort_mail(now, out);
+        published
+    }
+
+    /// See [`Control::subscribe`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe(
+        &mut self,
+        pattern: &str,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), CallError> {
+        let subscribed = self.control.subscribe(pattern, now, out);
+        self.sort_mail(now, out);
+        subscribed
+    }
+
+    /// See [`Control::unsubscribe`].
+    pub fn unsubscribe(&mut self, pattern: &str, now: Instant, out: &mut Outbox) -> bool {
+        let unsubscribed = self.control.unsubscribe(pattern, now, out);
+        self.sort_mail(now, out);
+        unsubscribed
     }
 
     /// Keeps a link to `address` from now on. See [`Control::dial`].

@@ -4,7 +4,9 @@ use crate::close::CloseReason;
 use crate::error::CallError;
 use crate::event::Event;
 use crate::mail::{Mail, MailBody, MailTo};
-use crate::message::{Hop, HopList, OPTION_IDEMPOTENT, OPTION_STREAM, RequestEnvelope, Texts};
+use crate::message::{
+    Hop, HopList, OPTION_IDEMPOTENT, OPTION_STREAM, PublicationEnvelope, RequestEnvelope, Texts,
+};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -146,6 +148,13 @@ pub enum Delivery {
         /// The nodes it crossed, if it was traced: who served it first, this node last.
         trace: Vec<TraceHop>,
     },
+    /// Something was published on a topic that the local application subscribed to.
+    Publication(Publication),
+    /// So many publications were not passed on to this node, because it took them too slowly.
+    Missed {
+        /// How many, since this was said last.
+        count: u32,
+    },
 }
 
 /// What one node says of a traced call.
@@ -203,13 +212,11 @@ impl IncomingCall {
     /// `payload` must be that of a request, with a plain body.
     pub(crate) fn new(call: CallId, deadline: Instant, payload: Bytes) -> Option<Self> {
         let (envelope, body) = RequestEnvelope::decode(&payload).ok()?;
-        let start = payload.as_ptr() as usize;
-        let at = |text: &[u8]| u32::try_from(text.as_ptr() as usize - start).ok();
         let (service, method) = (envelope.service.as_bytes(), envelope.method.as_bytes());
-        let end = |text: &[u8]| at(text).and_then(|at| at.checked_add(text.len() as u32));
-        let names_at = [at(service)?, end(service)?, at(method)?, end(method)?];
-        let headers = envelope.headers.0;
-        let headers_at = [at(headers)?, end(headers)?];
+        let [service, method, headers] =
+            [service, method, envelope.headers.0].map(|text| place_in(&payload, text));
+        let ([a, b], [c, d], headers_at) = (service?, method?, headers?);
+        let names_at = [a, b, c, d];
         let body_at = u32::try_from(payload.len() - body.len()).ok()?;
         let idempotent = envelope.options & OPTION_IDEMPOTENT != 0;
         let streams = envelope.options & OPTION_STREAM != 0;
@@ -219,20 +226,18 @@ impl IncomingCall {
     /// The service.
     #[must_use]
     pub fn service(&self) -> &str {
-        self.text(self.names_at[0], self.names_at[1])
+        text_at(&self.payload, self.names_at[0], self.names_at[1])
     }
 
     /// The method.
     #[must_use]
     pub fn method(&self) -> &str {
-        self.text(self.names_at[2], self.names_at[3])
+        text_at(&self.payload, self.names_at[2], self.names_at[3])
     }
 
     /// What the caller sent along, as pairs of key and value, ordered by key.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let [start, end] = self.headers_at;
-        let mut texts = Texts(&self.payload[start as usize..end as usize]).iter().flatten();
-        core::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
+        pairs_at(&self.payload, self.headers_at)
     }
 
     /// The parameters, sharing the memory of the frame.
@@ -240,10 +245,83 @@ impl IncomingCall {
     pub fn body(&self) -> Bytes {
         self.payload.slice(self.body_at as usize..)
     }
+}
 
-    fn text(&self, start: u32, end: u32) -> &str {
-        core::str::from_utf8(&self.payload[start as usize..end as usize]).unwrap_or_default()
+/// What was published on a topic, as it came: the names are read out of the frame. Those of one
+/// life of a publisher on one topic come in their order and none comes twice.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Its number among those of this life of the publisher on this topic.
+    pub seq: u64,
+    /// What is missing before it.
+    pub gap: Gap,
+    payload: Bytes,
+    names_at: [u32; 4],
+    headers_at: [u32; 2],
+    body_at: u32,
+}
+
+/// What is missing between a publication and the one before it on the same topic by the same
+/// publisher.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gap {
+    /// Nothing.
+    None,
+    /// At most so many.
+    Of(u64),
+    /// Perhaps some: there were so many topics and publishers that the last number is not
+    /// remembered.
+    Unknown,
+}
+
+impl Publication {
+    pub(crate) fn new(payload: Bytes, seq: u64, gap: Gap) -> Option<Self> {
+        let (envelope, body) = PublicationEnvelope::decode(&payload).ok()?;
+        let (topic, publisher) = (envelope.topic.as_bytes(), envelope.publisher.as_bytes());
+        let [topic, publisher, headers] =
+            [topic, publisher, envelope.headers.0].map(|text| place_in(&payload, text));
+        let ([a, b], [c, d], headers_at) = (topic?, publisher?, headers?);
+        let body_at = u32::try_from(payload.len() - body.len()).ok()?;
+        Some(Self { seq, gap, payload, names_at: [a, b, c, d], headers_at, body_at })
     }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        text_at(&self.payload, self.names_at[0], self.names_at[1])
+    }
+
+    /// The node of the publisher.
+    #[must_use]
+    pub fn publisher(&self) -> &str {
+        text_at(&self.payload, self.names_at[2], self.names_at[3])
+    }
+
+    /// What the publisher sent along, as pairs of key and value, ordered by key.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        pairs_at(&self.payload, self.headers_at)
+    }
+
+    /// The content, sharing the memory of the frame.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        self.payload.slice(self.body_at as usize..)
+    }
+}
+
+/// Where `text`, a part of `payload`, begins and ends in it.
+fn place_in(payload: &Bytes, text: &[u8]) -> Option<[u32; 2]> {
+    let start = (text.as_ptr() as usize).checked_sub(payload.as_ptr() as usize)?;
+    Some([u32::try_from(start).ok()?, u32::try_from(start + text.len()).ok()?])
+}
+
+fn text_at(payload: &Bytes, start: u32, end: u32) -> &str {
+    core::str::from_utf8(&payload[start as usize..end as usize]).unwrap_or_default()
+}
+
+fn pairs_at(payload: &Bytes, [start, end]: [u32; 2]) -> impl Iterator<Item = (&str, &str)> {
+    let mut texts = Texts(&payload[start as usize..end as usize]).iter().flatten();
+    core::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
 }
 
 /// Names a link of this node; a reused slot has another generation.

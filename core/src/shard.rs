@@ -30,10 +30,12 @@ mod forward;
 mod instances;
 mod links;
 mod local;
+mod numbers;
 mod open;
 mod pace;
 mod passage;
 mod path;
+mod publish;
 mod receive;
 mod retry;
 mod select;
@@ -44,11 +46,15 @@ mod trace;
 pub use audit::Usage;
 pub use local::{Call, Reply};
 pub(crate) use open::control_payload;
+pub use publish::{Publish, Published};
 pub use stream::StreamError;
 
 use compress::PlainServices;
+use crate::interests::Interests;
+use crate::topic::TopicTree;
 use instances::Instances;
 use links::{End, Link, Links, Network, Phase};
+use numbers::{Heard, Numbers};
 use pace::Pace;
 use retry::Kept;
 
@@ -70,6 +76,18 @@ pub struct Shard {
     kept: Kept,
     pace: Pace,
     plain: PlainServices,
+    /// What links of this shard subscribed to, and what other Mains want.
+    topics: TopicTree<LinkId>,
+    interests: Arc<Interests>,
+    /// Numbers of what the local application publishes in this life, and of what it heard.
+    life: u64,
+    numbers: Numbers,
+    heard: Heard,
+    /// Bytes of publications on the way to each other shard.
+    mailed: Vec<u32>,
+    /// Space for lookups.
+    found_links: Vec<LinkId>,
+    found_mains: Vec<u32>,
     /// Links to close when the frame at hand is done with.
     doomed: Vec<(LinkId, CloseReason)>,
     last_epoch: u64,
@@ -136,12 +154,15 @@ impl Shard {
         let links = Links::new(id, shards, &config.limits);
         let pace = Pace::new(config.limits.handshakes_per_second / u32::from(shards.max(1)));
         let kept = Kept::new(&config.limits);
+        let remembered = config.limits.topics_remembered;
+        let mut generator = Generator::new(seed);
+        let life = generator.next();
         Self {
             id,
             shards,
             config,
             identity,
-            generator: Generator::new(seed),
+            generator,
             wall: WallClock::default(),
             links,
             routes: Arc::new(RouteTable::empty()),
@@ -152,6 +173,14 @@ impl Shard {
             kept,
             pace,
             plain: PlainServices::default(),
+            topics: TopicTree::default(),
+            interests: Arc::default(),
+            life,
+            numbers: Numbers::new(remembered),
+            heard: Heard::new(remembered),
+            mailed: alloc::vec![0; usize::from(shards)],
+            found_links: Vec::new(),
+            found_mains: Vec::new(),
             doomed: Vec::new(),
             last_epoch: 0,
             leaving: false,
@@ -240,6 +269,14 @@ impl Shard {
                 let from = self.links.sibling(from);
                 self.handle_call_frame(from, frame, now, out);
             }
+            MailBody::Subscription { link, pattern, is_on } => {
+                self.set_subscription(link, &pattern, is_on);
+            }
+            MailBody::Interests(interests) => self.interests = interests,
+            MailBody::Publication { from, link, frame } => {
+                self.take_publication((from, link), &frame, now, out);
+            }
+            MailBody::Taken { from, bytes } => self.publications_taken(from, bytes),
             MailBody::LinkUp { .. } | MailBody::LinkDown { .. } | MailBody::Control { .. } => {
                 debug_assert!(false, "mail for Control came to a shard");
             }

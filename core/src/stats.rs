@@ -35,6 +35,16 @@ pub struct Stats {
     pub chunks_forwarded: u64,
     /// Parts of streams that came after their call had ended.
     pub chunks_late: u64,
+    /// Publications of the local application, and such that came over a link.
+    pub publications: u64,
+    /// Copies of them handed to a link or to the local application.
+    pub publications_passed_on: u64,
+    /// Copies that were not, for want of room.
+    pub publications_missed: u64,
+    /// Publications of links that publish more than they may, or that nobody could take.
+    pub publications_refused: u64,
+    /// Publications that came to the local application again, or damaged, and were not delivered.
+    pub publications_ignored: u64,
     /// Extension frames ignored.
     pub extensions_ignored: u64,
     /// Links authenticated.
@@ -66,6 +76,11 @@ impl Stats {
             answers_stray: self.answers_stray + other.answers_stray,
             chunks_forwarded: self.chunks_forwarded + other.chunks_forwarded,
             chunks_late: self.chunks_late + other.chunks_late,
+            publications: self.publications + other.publications,
+            publications_passed_on: self.publications_passed_on + other.publications_passed_on,
+            publications_missed: self.publications_missed + other.publications_missed,
+            publications_refused: self.publications_refused + other.publications_refused,
+            publications_ignored: self.publications_ignored + other.publications_ignored,
             extensions_ignored: self.extensions_ignored + other.extensions_ignored,
             links_opened: self.links_opened + other.links_opened,
             links_closed: self.links_closed + other.links_closed,

@@ -126,6 +126,7 @@ impl Control {
                 out.event(Event::ServiceDown { service, node, why });
             }
         }
+        self.topics_down(link, linked.patterns, now, out);
         self.peer_down(link, now, out);
         self.changed(now, out);
     }
@@ -179,6 +180,7 @@ impl Linked {
             mark,
             services: BTreeSet::new(),
             lapsed: BTreeMap::new(),
+            patterns: BTreeSet::new(),
             dial,
         }
     }

@@ -50,6 +50,7 @@ impl Control {
             (Role::Home, Role::Main) => self.handle_home(link, message, now, out),
             (Role::Main, Role::Main) => self.handle_peer(link, message, now, out),
             (Role::Main, Role::Home | Role::Caller) => self.handle_main(link, message, now, out),
+            (Role::Caller, Role::Main) => self.handle_subscriber(link, message, now, out),
             (Role::Home | Role::Caller, _) => false,
         };
         if !is_understood {
@@ -58,7 +59,7 @@ impl Control {
     }
 
     /// What a Home tells its Main. False for what is not for it to say.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it may not say")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it says of topics")]
     fn handle_home(
         &mut self,
         link: LinkId,
@@ -79,7 +80,7 @@ impl Control {
                     linked.labels = Arc::from(labels.0);
                 }
             }
-            _ => return false,
+            _ => return self.handle_subscriber(link, message, now, out),
         }
         true
     }
@@ -105,7 +106,7 @@ impl Control {
     }
 
     /// What a Main tells those who dialled it. False for what is not for it to say.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it may not say")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it says of topics")]
     fn handle_main(
         &mut self,
         link: LinkId,
@@ -127,7 +128,7 @@ impl Control {
                 out.event(Event::RegistrationRefused { service, code, message });
             }
             ControlMessage::Leaving => self.peer_leaves(link, now, out),
-            _ => return false,
+            _ => return Self::handle_topics(message, out),
         }
         true
     }
@@ -274,6 +275,7 @@ impl Control {
         for service in self.own_services() {
             self.tell_main(&service, out);
         }
+        self.introduce_topics(link, out);
         self.refresh_at = Some(now.after(self.config.limits.registry_ttl / 3));
         self.changed(now, out);
     }

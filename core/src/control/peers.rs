@@ -5,13 +5,14 @@
 //! learned from other peers it passes on as long as a call may cross so many Mains (with the
 //! default of three hops: not at all).
 
+use super::topics::is_interest;
 use super::{Control, Linked};
 use crate::config::Role;
 use crate::event::Event;
 use crate::federation::{Change, Offer, hash_of};
 use crate::holdings::Holdings;
 use crate::mail::{MailBody, MailTo};
-use crate::message::{ControlMessage, Page, Record, Texts, records};
+use crate::message::{ControlMessage, Page, Record, Texts, interest, records};
 use crate::name::NodeId;
 use crate::outbox::{LinkId, Outbox};
 use crate::shard::control_payload;
@@ -134,7 +135,7 @@ impl Control {
 
     fn tell_all(&mut self, link: LinkId) {
         let own = self.registry.iter().map(|(service, node, _)| self.own_offer(service, node));
-        let mut all: BTreeSet<Offer> = own.collect();
+        let mut all: BTreeSet<Offer> = own.chain(self.own_interests()).collect();
         if self.config.limits.mains_max() > 1 {
             all.extend(self.federation.offers());
         }
@@ -159,9 +160,18 @@ impl Control {
         if self.announcer.links.is_empty() {
             return;
         }
-        let offer = self.own_offer(service, node);
+        self.own_many_changed(Vec::from([self.own_offer(service, node)]), now, out);
+    }
+
+    /// The same for several of them.
+    pub(super) fn own_many_changed(
+        &mut self,
+        offers: Vec<Offer>,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         for peer in self.announcer.links.values_mut() {
-            peer.changed.insert(offer.clone());
+            peer.changed.extend(offers.iter().cloned());
         }
         self.announce_soon(now, out);
     }
@@ -171,7 +181,9 @@ impl Control {
         if offers.is_empty() {
             return;
         }
-        for Offer { service, node, origin } in &offers {
+        let is_about_topics = offers.iter().any(is_interest);
+        let is_about_services = !offers.iter().all(is_interest);
+        for Offer { service, node, origin } in offers.iter().filter(|offer| !is_interest(offer)) {
             let (service, node, origin) = (Arc::clone(service), node.clone(), origin.clone());
             out.event(Event::RouteChanged { service, node, origin });
         }
@@ -183,7 +195,12 @@ impl Control {
             }
             self.announce_soon(now, out);
         }
-        self.changed(now, out);
+        if is_about_topics && !planted!("interests_ignored") {
+            self.interests_changed(now, out);
+        }
+        if is_about_services {
+            self.changed(now, out);
+        }
     }
 
     /// Takes a page of a peer.
@@ -225,6 +242,9 @@ impl Control {
     /// not see each other, both keep the same one: the one whose mark is lower.
     fn judge_name(&self, offer: &Offer, record: &Record<'_>, out: &mut Outbox) {
         let Record::Up { key, .. } = record else { return };
+        if is_interest(offer) {
+            return;
+        }
         let Some(link) = self.nodes.get(&offer.node) else { return };
         let Some(linked) = self.links.get(link).filter(|linked| linked.mark > *key) else { return };
         if linked.peer.role == Role::Home {
@@ -336,6 +356,19 @@ impl Control {
 
     /// How an offer stands for a peer, if it can be called through this node.
     fn stand(&self, offer: &Offer, to: &Linked, now: Instant) -> Option<Stand> {
+        if offer.origin == self.node
+            && let Some(pattern) = interest(&offer.service)
+        {
+            return self.subscriptions.announced(pattern).map(|seq| Stand {
+                epoch: self.announcer.epoch,
+                seq,
+                key: [0; 8],
+                methods: Arc::from([]),
+                labels: Arc::from([]),
+                left: self.at_least(self.config.limits.registry_ttl),
+                path: Vec::from([self.node.clone()]),
+            });
+        }
         if offer.origin == self.node {
             let found = self.registry.get(&offer.service, &offer.node)?;
             return Some(Stand {

@@ -16,6 +16,17 @@ impl Control {
     /// Publishes a new route table: at once while tables are small, so that what is registered can
     /// be called; large ones at most once in the publish interval.
     pub(super) fn changed(&mut self, now: Instant, out: &mut Outbox) {
+        self.stale.routes = true;
+        self.publish_soon(now, out);
+    }
+
+    /// The same for what other Mains want.
+    pub(super) fn interests_changed(&mut self, now: Instant, out: &mut Outbox) {
+        self.stale.interests = true;
+        self.publish_soon(now, out);
+    }
+
+    fn publish_soon(&mut self, now: Instant, out: &mut Outbox) {
         let at = self.published_at.after(self.config.limits.publish_interval);
         if at <= now || self.registry.len() + self.federation.len() <= PUBLISHED_AT_ONCE_MAX {
             self.publish(now, out);
@@ -27,9 +38,18 @@ impl Control {
     pub(super) fn publish(&mut self, now: Instant, out: &mut Outbox) {
         self.publish_at = None;
         self.published_at = now;
-        let table = Arc::new(self.table());
-        for shard in 0..self.shards {
-            out.mail(MailTo::Shard(shard), MailBody::Routes(Arc::clone(&table)));
+        let stale = core::mem::take(&mut self.stale);
+        if stale.routes {
+            let table = Arc::new(self.table());
+            for shard in 0..self.shards {
+                out.mail(MailTo::Shard(shard), MailBody::Routes(Arc::clone(&table)));
+            }
+        }
+        if stale.interests {
+            let interests = Arc::new(self.interests());
+            for shard in 0..self.shards {
+                out.mail(MailTo::Shard(shard), MailBody::Interests(Arc::clone(&interests)));
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::record::check_page;
 use super::{MessageError, Texts, is_for_people, is_labels, take};
 use crate::name::{NameInvalid, is_method, is_service};
+use crate::topic::is_pattern;
 use serde::{Deserialize, Serialize};
 
 /// What two linked nodes tell each other besides calls.
@@ -76,6 +77,47 @@ pub enum ControlMessage<'a> {
     Resync,
     /// Main to anyone: the sender is about to leave. Use others, where there are any.
     Leaving,
+    /// To a Main: publications on topics that this pattern stands for are wanted here.
+    Subscribe {
+        /// The pattern.
+        pattern: &'a str,
+    },
+    /// To a Main: they are not wanted any more.
+    Unsubscribe {
+        /// The pattern.
+        pattern: &'a str,
+    },
+    /// From a Main: publications that come to it from now on are passed on.
+    Subscribed {
+        /// The pattern.
+        pattern: &'a str,
+    },
+    /// From a Main: behind this, none comes that only this pattern stands for.
+    Unsubscribed {
+        /// The pattern.
+        pattern: &'a str,
+    },
+    /// From a Main: the subscription was refused.
+    NotSubscribed {
+        /// The pattern.
+        pattern: &'a str,
+        /// [`ErrorCode`](super::ErrorCode) as a number.
+        code: u16,
+        /// One sentence for a person.
+        message: &'a str,
+    },
+    /// From a Main to a subscriber: so many publications were not passed on here, for want of room.
+    Missed {
+        /// How many, since this was said last.
+        count: u32,
+    },
+    /// From a Main to a publisher: so many publications went nowhere.
+    NotPublished {
+        /// How many, since this was said last.
+        count: u32,
+        /// [`ErrorCode`](super::ErrorCode) as a number.
+        code: u16,
+    },
 }
 
 impl<'a> ControlMessage<'a> {
@@ -97,6 +139,15 @@ impl<'a> ControlMessage<'a> {
                     return Err(MessageError::Name(NameInvalid::Service));
                 }
             }
+            Self::Subscribe { pattern }
+            | Self::Unsubscribe { pattern }
+            | Self::Subscribed { pattern }
+            | Self::Unsubscribed { pattern }
+            | Self::NotSubscribed { pattern, .. } => {
+                if !is_pattern(pattern) {
+                    return Err(MessageError::Name(NameInvalid::Pattern));
+                }
+            }
             Self::Labels { labels } if !is_labels(labels) => return Err(MessageError::Headers),
             Self::Announce { page } => check_page(page)?,
             Self::Refresh
@@ -105,13 +156,17 @@ impl<'a> ControlMessage<'a> {
             | Self::Hello { .. }
             | Self::Digest { .. }
             | Self::Resync
-            | Self::Leaving => {}
+            | Self::Leaving
+            | Self::Missed { .. }
+            | Self::NotPublished { .. } => {}
         }
         match message {
             Self::Register { methods, .. } if !methods.iter().all(|m| m.is_ok_and(is_method)) => {
                 Err(MessageError::Name(NameInvalid::Method))
             }
-            Self::Refused { message: text, .. } | Self::Goodbye { message: text, .. }
+            Self::Refused { message: text, .. }
+            | Self::Goodbye { message: text, .. }
+            | Self::NotSubscribed { message: text, .. }
                 if !is_for_people(text) =>
             {
                 Err(MessageError::Malformed)
@@ -127,7 +182,14 @@ impl<'a> ControlMessage<'a> {
             | Self::Announce { .. }
             | Self::Digest { .. }
             | Self::Resync
-            | Self::Leaving => Ok(message),
+            | Self::Leaving
+            | Self::Subscribe { .. }
+            | Self::Unsubscribe { .. }
+            | Self::Subscribed { .. }
+            | Self::Unsubscribed { .. }
+            | Self::NotSubscribed { .. }
+            | Self::Missed { .. }
+            | Self::NotPublished { .. } => Ok(message),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{MessageError, Texts, take};
 use crate::name::{NameInvalid, is_method, is_node_id, is_service};
+use crate::topic::is_pattern;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,8 @@ pub enum Record<'a> {
         epoch: u64,
         /// Rises with every change at the origin.
         seq: u64,
-        /// The service.
+        /// The service; or [`INTEREST`] and a pattern of topics, if the origin has subscribers for
+        /// it. `node` is the origin then, and there are neither methods nor labels.
         service: &'a str,
         /// The node.
         node: &'a str,
@@ -73,13 +75,23 @@ impl<'a> Record<'a> {
 
     fn check(&self) -> Result<(), MessageError> {
         let (service, node, origin) = self.key();
-        if !is_service(service) {
-            return Err(MessageError::Name(NameInvalid::Service));
+        match interest(service) {
+            None if !is_service(service) => {
+                return Err(MessageError::Name(NameInvalid::Service));
+            }
+            Some(pattern) if !is_pattern(pattern) => {
+                return Err(MessageError::Name(NameInvalid::Pattern));
+            }
+            None | Some(_) => {}
         }
-        if !is_node_id(node) || !is_node_id(origin) {
+        let is_interest = interest(service).is_some();
+        if !is_node_id(node) || !is_node_id(origin) || (is_interest && node != origin) {
             return Err(MessageError::Name(NameInvalid::Node));
         }
         let Self::Up { methods, labels, path, .. } = self else { return Ok(()) };
+        if is_interest && !(methods.is_empty() && labels.is_empty()) {
+            return Err(MessageError::Malformed);
+        }
         if !methods.iter().all(|method| method.is_ok_and(is_method)) {
             return Err(MessageError::Name(NameInvalid::Method));
         }
@@ -129,6 +141,15 @@ impl Page {
     pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
         if self.0.is_empty() { None } else { Some(core::mem::take(&mut self.0)) }
     }
+}
+
+/// Stands in front of a pattern of topics where otherwise the name of a service is: subscribers at
+/// a Main are announced, withdrawn, confirmed and passed on as services are.
+pub(crate) const INTEREST: char = '#';
+
+/// The pattern, if this is not the name of a service.
+pub(crate) fn interest(name: &str) -> Option<&str> {
+    name.strip_prefix(INTEREST)
 }
 
 /// Whether `labels` are packed pairs that may be passed on.

@@ -70,6 +70,9 @@ impl Shard {
         }
         let kept = Holdings::default().entries::<Option<bytes::Bytes>>(self.kept.places());
         all.with(kept.bytes(self.kept.bytes()))
+            .with(self.numbers.holdings())
+            .with(self.heard.holdings())
+            .entries::<LinkId>(self.topics.len())
             .entries::<Link>(self.links.places())
             .entries::<super::instances::State>(self.instances.len())
             .entries::<(Instant, u32)>(self.timers.len())

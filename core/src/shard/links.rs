@@ -1,6 +1,7 @@
 //! The links of a shard: a slab whose ids name a slot and its generation, so that nothing that
 //! arrives for an ended link can touch the one that took its slot.
 
+use super::publish::{Budget, Refused};
 use crate::calls::{Inbound, Outbound};
 use crate::config::Limits;
 use crate::handshake::{Acceptor, Dialler, Peer};
@@ -87,6 +88,12 @@ pub(crate) struct Network {
     pub(crate) extensions: Window,
     /// Answers to nothing.
     pub(crate) strays: Window,
+    /// Publications that were not passed on to it, and that it was not told of yet.
+    pub(super) missed: u32,
+    /// Publications of it that went nowhere.
+    pub(super) refused: Refused,
+    /// What it may publish.
+    pub(super) budget: Budget,
 }
 
 /// A link that ends once nothing is in flight over it.
@@ -318,6 +325,9 @@ impl Network {
             cheap: Window::default(),
             extensions: Window::default(),
             strays: Window::default(),
+            missed: 0,
+            refused: Refused::default(),
+            budget: Budget::default(),
         }
     }
 

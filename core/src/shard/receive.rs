@@ -107,7 +107,8 @@ impl Shard {
                     self.doom(link, CloseReason::Fault(ErrorCode::RateLimited));
                 }
             }
-            Kind::Handshake | Kind::Publish => {
+            Kind::Publish => self.handle_publication(link, frame, now, out),
+            Kind::Handshake => {
                 debug_assert!(false, "nobody may send {kind:?} on an open link");
             }
         }
@@ -220,8 +221,10 @@ pub(super) const fn may_send(kind: Kind, sender: Role, receiver: Role) -> bool {
         Kind::Stream | Kind::Credit => {
             may_send(Kind::Request, sender, receiver) || may_send(Kind::Response, sender, receiver)
         }
-        // Authenticated once; topics are not negotiated in version 1.
-        Kind::Handshake | Kind::Publish => false,
+        // From whoever publishes to a Main, between Mains, and from a Main to whoever subscribed.
+        Kind::Publish => matches!((sender, receiver), (Role::Main, _) | (_, Role::Main)),
+        // Authenticated once.
+        Kind::Handshake => false,
     }
 }
 

@@ -76,6 +76,8 @@ impl Shard {
             }
         }
         self.expire_calls(id, now, out);
+        self.tell_missed(id, out);
+        self.tell_refused(id, now, out);
         self.rewind_timer(id);
     }
 

@@ -1,0 +1,458 @@
+//! Publications: from whoever says something on a topic to all who asked for it.
+//!
+//! They are not calls: nobody answers, nothing is kept, and where there is no room they are left
+//! out. Whoever is at the end sees by their numbers what is missing. The first Main sends one copy
+//! to each Main that has subscribers, on a path as calls have; each Main hands what ends there to
+//! its own subscribers and to nobody else, so that nothing comes twice or goes round.
+
+use super::links::{Network, Phase};
+use super::Shard;
+use crate::close::CloseReason;
+use crate::config::Role;
+use crate::error::{CallError, ErrorCode};
+use crate::frame::{Frame, Kind, payload_of, verify};
+use crate::mail::{MailBody, MailTo};
+use crate::message::{ControlMessage, PublicationEnvelope, Texts, encode};
+use crate::name::{NameInvalid, NodeId};
+use crate::outbox::{Delivery, LinkId, Outbox, Output, Publication};
+use crate::time::Instant;
+use crate::topic::is_topic;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+/// Something to say on a topic.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Publish<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The content.
+    pub body: &'a [u8],
+    /// Pairs of key and value that reach the subscribers; in any order, no key twice.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+/// Whom a publication was handed to. That they received it nobody says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Published {
+    /// Links of subscribers at this node; the local application is one.
+    pub links: u32,
+    /// Mains: those with subscribers, or the one of this node.
+    pub mains: u32,
+}
+
+impl Shard {
+    /// Says something on a topic to all who subscribed to it, at most once to each of them. At a
+    /// Home or a caller it goes to the Main, and from there back to this node as well, if it
+    /// subscribed itself.
+    ///
+    /// # Errors
+    /// A [`CallError`] when nothing was handed to anyone: a name is invalid, something is too
+    /// large, there is no link to a Main or no room on it.
+    pub fn publish(
+        &mut self,
+        publish: Publish<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<Published, CallError> {
+        if !is_topic(publish.topic) {
+            return Err(self.error(ErrorCode::NameInvalid, format!("{}", NameInvalid::Topic)));
+        }
+        let mut packed = Vec::new();
+        let mut pairs = Vec::from(publish.headers);
+        pairs.sort_unstable();
+        let texts = pairs.iter().flat_map(|(key, value)| [*key, *value]);
+        let headers = Texts::pack(texts, &mut packed);
+        if let Err(invalid) = headers.check_headers() {
+            return Err(self.error(ErrorCode::BadRequest, format!("{invalid}")));
+        }
+        let limit = self.config.limits.frame_bytes_max;
+        if publish.body.len() > limit as usize {
+            return Err(self.error(ErrorCode::TooLarge, "").with_limit(u64::from(limit)));
+        }
+        let seq = self.numbers.following(publish.topic.as_bytes());
+        let identity = Arc::clone(&self.identity);
+        let envelope = PublicationEnvelope {
+            topic: publish.topic,
+            publisher: identity.node().as_str(),
+            life: self.life,
+            seq,
+            content: 0,
+            headers,
+            path: Texts::default(),
+        };
+        let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
+        let frame = self.writer.write(Kind::Publish, 0, self.config.limits.ttl, write, publish.body);
+        if frame.length() > limit {
+            return Err(self.error(ErrorCode::TooLarge, "").with_limit(u64::from(limit)));
+        }
+        let published = if self.is_main() {
+            self.spread(frame, publish.topic, now, out)
+        } else {
+            self.publish_up(frame, out)?
+        };
+        self.numbers.set(publish.topic.as_bytes(), seq);
+        self.stats.publications += 1;
+        self.close_doomed(now, out);
+        Ok(published)
+    }
+
+    /// Hands a publication of the local application to the Main.
+    fn publish_up(&mut self, frame: Frame, out: &mut Outbox) -> Result<Published, CallError> {
+        let Some(upstream) = self.routes.upstream() else {
+            return Err(self.error(ErrorCode::Unavailable, "not connected to a Main"));
+        };
+        if let Some(network) = self.links.network(upstream.link)
+            && frame.length() > network.frame_bytes_out
+        {
+            let limit = u64::from(network.frame_bytes_out);
+            return Err(self.error(ErrorCode::TooLarge, "").with_limit(limit));
+        }
+        if !self.hand_over(upstream.link, &frame.freeze(), out) {
+            return Err(self.error(ErrorCode::Overloaded, "the link to the Main is full"));
+        }
+        Ok(Published { links: 0, mains: 1 })
+    }
+
+    /// Takes a publication from a link.
+    pub(super) fn handle_publication(
+        &mut self,
+        link: LinkId,
+        frame: Frame,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let Some(network) = self.links.network(link) else { return };
+        let Phase::Open(peer) = &network.phase else { return };
+        let peer = Arc::clone(peer);
+        self.stats.publications += 1;
+        let Ok((envelope, _)) = PublicationEnvelope::decode(frame.payload()) else {
+            return self.bad_publication(link, frame.verify().is_ok(), peer.role);
+        };
+        if peer.role == Role::Main {
+            return match self.config.role {
+                Role::Main => self.pass_publication_on(frame, now, out),
+                Role::Home | Role::Caller => {
+                    let topic = Arc::<str>::from(envelope.topic);
+                    self.hand_out(&frame.freeze(), &topic, now, out);
+                }
+            };
+        }
+        // It was written at the other end of this very link.
+        let is_intact = frame.verify().is_ok();
+        let is_its_own = envelope.publisher == peer.node.as_str() && envelope.path.is_empty();
+        if !is_intact || !(is_its_own || planted!("any_publisher_believed")) {
+            return self.bad_publication(link, is_intact, peer.role);
+        }
+        let rate = self.config.limits.publish_cost_per_second;
+        let Some(network) = self.links.network(link) else { return };
+        if !network.budget.admits(rate, now) {
+            return self.refuse_publication(link, ErrorCode::RateLimited, now, out);
+        }
+        if frame.ttl() == 0 {
+            return self.refuse_publication(link, ErrorCode::HopLimit, now, out);
+        }
+        let (topic, length) = (Arc::<str>::from(envelope.topic), frame.len() as u64);
+        let mut frame = frame;
+        let ttl = frame.ttl() - 1;
+        frame.set_ttl(ttl);
+        let published = self.spread(frame, &topic, now, out);
+        let copies = u64::from(published.links) + u64::from(published.mains);
+        if let Some(network) = self.links.network(link) {
+            network.budget.spend(length * (1 + copies));
+        }
+    }
+
+    /// A publication that nobody could have meant. Damage that a Main passed on is not of its link.
+    #[cold]
+    fn bad_publication(&mut self, link: LinkId, is_intact: bool, sender: Role) {
+        match (is_intact, sender) {
+            (true, _) => self.doom(link, CloseReason::Fault(ErrorCode::BadRequest)),
+            (false, Role::Home | Role::Caller) => {
+                self.doom(link, CloseReason::Fault(ErrorCode::BadChecksum));
+            }
+            (false, Role::Main) => self.stats.publications_ignored += 1,
+        }
+    }
+
+    /// A publication from another Main: to the next one on its path, or to the subscribers here.
+    fn pass_publication_on(&mut self, mut frame: Frame, now: Instant, out: &mut Outbox) {
+        let Ok((envelope, _)) = PublicationEnvelope::decode(frame.payload()) else { return };
+        let topic = Arc::<str>::from(envelope.topic);
+        let next = if envelope.path.is_empty() { Ok(None) } else { self.next_main(envelope.path) };
+        let Some(ttl) = frame.ttl().checked_sub(1) else {
+            self.stats.publications_refused += 1;
+            return;
+        };
+        frame.set_ttl(ttl);
+        match next {
+            Ok(None) => {
+                self.hand_out(&frame.freeze(), &topic, now, out);
+            }
+            Ok(Some(link)) => {
+                self.hand_over(link, &frame.freeze(), out);
+            }
+            Err(_) => self.stats.publications_refused += 1,
+        }
+    }
+
+    /// Sends a publication that comes from here to every Main that wants it, and hands it to the
+    /// subscribers of this one.
+    fn spread(&mut self, frame: Frame, topic: &str, now: Instant, out: &mut Outbox) -> Published {
+        let interests = Arc::clone(&self.interests);
+        let mut wanted = core::mem::take(&mut self.found_mains);
+        interests.find(topic, &mut wanted);
+        let ways = || wanted.iter().filter_map(|number| interests.way(*number));
+        let mut mains = 0;
+        for way in ways().filter(|way| way.path.len() > 1) {
+            let copy = self.paved(&frame, &way.path);
+            mains += u32::from(self.hand_over(way.link, &copy, out));
+        }
+        // Everybody else gets the same bytes.
+        let bytes = frame.freeze();
+        for way in ways().filter(|way| way.path.len() == 1) {
+            mains += u32::from(self.hand_over(way.link, &bytes, out));
+        }
+        wanted.clear();
+        self.found_mains = wanted;
+        Published { links: self.hand_out(&bytes, topic, now, out), mains }
+    }
+
+    /// A copy for a Main behind others, with the path to it.
+    #[cold]
+    fn paved(&mut self, frame: &Frame, path: &[NodeId]) -> Bytes {
+        let Ok((mut envelope, body)) = PublicationEnvelope::decode(frame.payload()) else {
+            return Bytes::new();
+        };
+        let mut packed = Vec::new();
+        envelope.path = Texts::pack(path, &mut packed);
+        let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
+        self.writer.write(Kind::Publish, 0, frame.ttl(), write, body).freeze()
+    }
+
+    /// Hands a publication to the subscribers of this node, on all of its shards. Returns how many
+    /// links of this shard took it.
+    fn hand_out(&mut self, bytes: &Bytes, topic: &str, now: Instant, out: &mut Outbox) -> u32 {
+        for shard in 0..self.shards {
+            if shard != self.id {
+                self.mail_publication(shard, None, bytes, out);
+            }
+        }
+        self.hand_out_here(bytes, topic, now, out)
+    }
+
+    fn hand_out_here(
+        &mut self,
+        bytes: &Bytes,
+        topic: &str,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> u32 {
+        let mut found = core::mem::take(&mut self.found_links);
+        self.topics.find(topic, &mut found);
+        let mut took = 0;
+        for link in found.drain(..) {
+            let handed = if link.is_local() {
+                self.deliver_publication(bytes, out)
+            } else {
+                self.hand_over(link, bytes, out)
+            };
+            took += u32::from(handed);
+        }
+        self.found_links = found;
+        self.close_doomed(now, out);
+        took
+    }
+
+    /// Hands a publication to one link, if there is room.
+    fn hand_over(&mut self, link: LinkId, bytes: &Bytes, out: &mut Outbox) -> bool {
+        if link.shard != self.id {
+            return self.mail_publication(link.shard, Some(link), bytes, out);
+        }
+        let limits = &self.config.limits;
+        let Some(network) = self.links.network(link) else { return false };
+        let fits = bytes.len() <= network.frame_bytes_out as usize + crate::frame::LENGTH_BYTES;
+        if !fits || !network.takes_publications(limits) {
+            network.missed = network.missed.saturating_add(1);
+            self.stats.publications_missed += 1;
+            return false;
+        }
+        self.tell_missed(link, out);
+        self.stats.publications_passed_on += 1;
+        self.transmit_bytes(link, bytes.clone(), out);
+        true
+    }
+
+    /// Sends a publication to another shard: for one of its links, or for its subscribers.
+    fn mail_publication(
+        &mut self,
+        shard: u16,
+        link: Option<LinkId>,
+        bytes: &Bytes,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(on_the_way) = self.mailed.get_mut(usize::from(shard)) else { return false };
+        if *on_the_way > self.config.limits.write_bytes_max {
+            self.stats.publications_missed += 1;
+            return false;
+        }
+        *on_the_way = on_the_way.saturating_add(bytes.len() as u32);
+        let frame = bytes.clone();
+        out.mail(MailTo::Shard(shard), MailBody::Publication { from: self.id, link, frame });
+        true
+    }
+
+    /// Takes a publication from another shard.
+    pub(super) fn take_publication(
+        &mut self,
+        (from, link): (u16, Option<LinkId>),
+        bytes: &Bytes,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let taken = MailBody::Taken { from: self.id, bytes: bytes.len() as u32 };
+        out.mail(MailTo::Shard(from), taken);
+        if let Some(link) = link {
+            self.hand_over(link, bytes, out);
+            return;
+        }
+        if let Ok((envelope, _)) = PublicationEnvelope::decode(payload_of(bytes)) {
+            self.hand_out_here(bytes, envelope.topic, now, out);
+        }
+    }
+
+    /// Another shard took publications of this one.
+    pub(super) fn publications_taken(&mut self, by: u16, bytes: u32) {
+        if let Some(on_the_way) = self.mailed.get_mut(usize::from(by)) {
+            *on_the_way = on_the_way.saturating_sub(bytes);
+        }
+    }
+
+    /// Hands a publication to the local application, unless it had it already. Its payload is
+    /// consumed here, so a damaged one ends here.
+    fn deliver_publication(&mut self, bytes: &Bytes, out: &mut Outbox) -> bool {
+        let is_intact = verify(bytes).is_ok() || planted!("damaged_is_published");
+        let payload = bytes.slice_ref(payload_of(bytes));
+        let envelope = PublicationEnvelope::decode(&payload).ok().filter(|_| is_intact);
+        let heard = envelope.and_then(|(envelope, _)| {
+            Some((envelope.seq, self.heard.hear(&envelope)?))
+        });
+        let publication = heard.and_then(|(seq, gap)| Publication::new(payload.clone(), seq, gap));
+        let Some(publication) = publication else {
+            self.stats.publications_ignored += 1;
+            return false;
+        };
+        self.stats.publications_passed_on += 1;
+        out.push(Output::Deliver(Delivery::Publication(publication)));
+        true
+    }
+
+    /// A link wants what a pattern stands for, or not any more.
+    pub(super) fn set_subscription(&mut self, link: LinkId, pattern: &str, is_on: bool) {
+        if is_on {
+            self.topics.insert(pattern, link);
+            return;
+        }
+        if planted!("unsubscribed_is_served") {
+            return;
+        }
+        self.topics.remove(pattern, link);
+        if link.is_local() {
+            // Not to have heard anything on these topics is no gap from now on.
+            let topics = &self.topics;
+            self.heard.forget(pattern, |topic| topics.any(topic));
+        }
+    }
+
+    /// A link publishes what cannot be passed on.
+    #[cold]
+    fn refuse_publication(
+        &mut self,
+        link: LinkId,
+        code: ErrorCode,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        self.stats.publications_refused += 1;
+        let Some(network) = self.links.network(link) else { return };
+        network.refused.count = network.refused.count.saturating_add(1);
+        network.refused.code = Some(code);
+        self.tell_refused(link, now, out);
+    }
+
+    /// Tells a publisher, at most once in a second, what was refused.
+    pub(super) fn tell_refused(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
+        let Some(network) = self.links.network(link) else { return };
+        let refused = &mut network.refused;
+        let is_early = refused.told_at.is_some_and(|at| now.since(at) < REFUSED_PAUSE);
+        let Some(code) = refused.code.filter(|_| !is_early && refused.count > 0) else { return };
+        let count = core::mem::take(&mut refused.count);
+        refused.told_at = Some(now);
+        let message = ControlMessage::NotPublished { count, code: code as u16 };
+        self.write_control(link, &message, out);
+    }
+
+    /// Tells a subscriber what it missed, once there is room again.
+    pub(super) fn tell_missed(&mut self, link: LinkId, out: &mut Outbox) {
+        let limits = &self.config.limits;
+        let Some(network) = self.links.network(link) else { return };
+        // Between Mains the numbers have to do.
+        if network.missed == 0 || network.between_mains || !network.takes_publications(limits) {
+            return;
+        }
+        let is_subscriber = network.peer().is_some_and(|peer| peer.role != Role::Main);
+        let count = core::mem::take(&mut network.missed);
+        if is_subscriber && !planted!("missed_unsaid") {
+            self.write_control(link, &ControlMessage::Missed { count }, out);
+        }
+    }
+
+    fn write_control(&mut self, link: LinkId, message: &ControlMessage<'_>, out: &mut Outbox) {
+        let frame = self.writer.write(Kind::Control, 0, 0, |out| encode(message, out), &[]);
+        self.transmit(link, frame, out);
+    }
+}
+
+impl Network {
+    /// Whether a publication may be queued: they come after calls, which have twice the room
+    /// between Mains and more than that elsewhere.
+    fn takes_publications(&self, limits: &crate::Limits) -> bool {
+        let half = limits.write_bytes_max / 2;
+        let most = if self.between_mains { half } else { limits.publication_bytes_max.min(half) };
+        matches!(self.phase, Phase::Open(_)) && self.write_bytes <= most
+    }
+}
+
+/// What was refused to a publisher since it was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refused {
+    count: u32,
+    code: Option<ErrorCode>,
+    told_at: Option<Instant>,
+}
+
+/// What may be spent in a second; what costs more than there is left is a debt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Budget {
+    spent: u64,
+    at: Instant,
+}
+
+impl Budget {
+    fn admits(&mut self, rate: u32, now: Instant) -> bool {
+        let nanos = u128::from(now.as_nanos().saturating_sub(self.at.as_nanos()));
+        let back = nanos * u128::from(rate) / 1_000_000_000;
+        self.spent = self.spent.saturating_sub(u64::try_from(back).unwrap_or(u64::MAX));
+        self.at = now;
+        self.spent < u64::from(rate)
+    }
+
+    const fn spend(&mut self, cost: u64) {
+        self.spent = self.spent.saturating_add(cost);
+    }
+}
+
+/// How often a publisher is told that it publishes too much.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
