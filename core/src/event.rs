@@ -130,7 +130,7 @@ pub enum Event {
         /// The pattern.
         pattern: String,
     },
-    /// The Main refused a subscription of this node.
+    /// The Main refused a subscription of this node; it has ended.
     SubscriptionRefused {
         /// The pattern.
         pattern: String,

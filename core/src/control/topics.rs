@@ -142,13 +142,21 @@ impl Control {
 
     /// What a Main says of topics to those who dialled it. False for what is not for it to say.
     #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it may not say")]
-    pub(super) fn handle_topics(message: ControlMessage<'_>, out: &mut Outbox) -> bool {
+    pub(super) fn handle_topics(
+        &mut self,
+        message: ControlMessage<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> bool {
         match message {
             ControlMessage::Subscribed { pattern } => {
                 out.event(Event::Subscribed { pattern: String::from(pattern) });
             }
             ControlMessage::Unsubscribed { .. } => {}
             ControlMessage::NotSubscribed { pattern, code, message } => {
+                if let Some(pattern) = self.subscriptions.own.take(pattern) {
+                    self.remove_subscription(LOCAL, &pattern, now, out);
+                }
                 let code = ErrorCode::from_wire(code).unwrap_or(ErrorCode::Internal);
                 let (pattern, message) = (String::from(pattern), String::from(message));
                 out.event(Event::SubscriptionRefused { pattern, code, message });

@@ -9,6 +9,7 @@ use crate::links::{LinkTable, WriteOrder};
 use crate::runtime::Runtime;
 use crate::service::Service;
 use crate::stream::Streams;
+use crate::topics::Subscribers;
 use crate::view::{self, RegistryView};
 use bytes::{Bytes, BytesMut};
 use relay_core::{
@@ -23,6 +24,7 @@ use std::time::Duration;
 mod calls;
 mod dials;
 mod streams;
+mod topics;
 
 /// One node and everything a shell needs to drive it.
 pub struct Engine {
@@ -39,6 +41,7 @@ struct Inner {
     links: LinkTable,
     waiting: Waiting,
     streams: Streams,
+    subscribers: Subscribers,
     handlers: Handlers,
     listeners: Listeners,
     dials: VecDeque<Open>,
@@ -87,6 +90,7 @@ impl Engine {
             links: LinkTable::default(),
             waiting: Waiting::default(),
             streams: Streams::default(),
+            subscribers: Subscribers::default(),
             handlers: Handlers::default(),
             listeners: Listeners::default(),
             dials: VecDeque::new(),
@@ -395,6 +399,7 @@ impl Inner {
                 Output::Deliver(delivery) => self.deliver(delivery, effects, now),
                 Output::Event(event) => {
                     changed = true;
+                    self.note_topics(&event, &mut effects.wakes);
                     self.listeners.publish(&event, &mut effects.wakes);
                 }
                 Output::Open(open) => {

@@ -24,6 +24,7 @@ mod runtime;
 mod service;
 mod stream;
 mod tasks;
+mod topics;
 mod transport;
 mod view;
 #[cfg(feature = "websocket")]
@@ -43,6 +44,7 @@ pub use pool::{Pool, PoolConfig, PoolStats, Selection};
 pub use runtime::Runtime;
 pub use service::{BoxFuture, Service, ServiceError, ServiceRequest, ServiceResult, service_fn};
 pub use stream::{CallStream, STREAM_WINDOW};
+pub use topics::{Received, Subscription};
 pub use transport::Transport;
 pub use view::{BreakerView, LinkState, PeerStatus, PeerView, RegistryView, Scope, ServiceView};
 #[cfg(feature = "websocket")]

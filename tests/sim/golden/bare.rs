@@ -344,7 +344,10 @@ impl Player {
                 }
             }
             // Handlers of a trace read no streams, and are told when to send again.
-            Delivery::Chunk { .. } | Delivery::Credit { .. } => {}
+            Delivery::Chunk { .. }
+            | Delivery::Credit { .. }
+            | Delivery::Publication(_)
+            | Delivery::Missed { .. } => {}
             Delivery::Answer { call, answer, trace } => {
                 let is_it = |known: &Option<(LocalCallId, Reader)>| {
                     known.as_ref().is_some_and(|(known, _)| *known == call)

@@ -165,7 +165,10 @@ impl Life {
                 }
             }
             Delivery::Answer { call, .. } => drop(self.calls.remove(call)),
-            Delivery::Chunk { .. } | Delivery::Credit { .. } => {}
+            Delivery::Chunk { .. }
+            | Delivery::Credit { .. }
+            | Delivery::Publication(_)
+            | Delivery::Missed { .. } => {}
         }
     }
 

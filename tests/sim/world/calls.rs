@@ -129,6 +129,7 @@ impl World {
                 self.take_chunk(at, call, (number, is_last), &body);
             }
             Delivery::Credit { call, .. } => self.credited(at, call),
+            Delivery::Publication(_) | Delivery::Missed { .. } => {}
             Delivery::Cancelled { call } => {
                 self.hosts[at].sending.remove(&call);
                 let slot = self.hosts[at].running.get_mut(call.slot());

@@ -107,6 +107,10 @@ impl Inner {
                 effects.grants.extend(granted.map(|bytes| (call, bytes)));
             }
             Delivery::Credit { call, .. } => self.streams.credited(call, &mut effects.wakes),
+            Delivery::Publication(publication) => {
+                self.subscribers.deliver(&publication, &mut effects.wakes);
+            }
+            Delivery::Missed { count } => self.subscribers.missed(count, &mut effects.wakes),
         }
     }
 }
