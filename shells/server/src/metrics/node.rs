@@ -113,6 +113,7 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
         links_opened,
         links_closed,
         links_refused,
+        ..
     } = stats;
     traffic(encoder, [frames_in, frames_out], [bytes_in, bytes_out])?;
     for (name, help, value) in [
