@@ -18,7 +18,7 @@ impl Engine {
     /// A subscription to nothing yet.
     pub fn subscription(self: &Arc<Self>) -> Subscription {
         let (id, queue) = self.lock().subscribers.open();
-        Subscription::new(id, self, queue)
+        Subscription::new(id, Arc::downgrade(self), queue)
     }
 
     /// Patterns that are subscribed to at this node, each with the number of links.
@@ -51,11 +51,13 @@ impl Engine {
     }
 
     pub(crate) fn unsubscribe(self: &Arc<Self>, id: u64) {
+        let mut wakes = Vec::new();
         self.run(|inner, now| {
-            for pattern in inner.subscribers.close(id) {
+            for pattern in inner.subscribers.close(id, &mut wakes) {
                 inner.node.unsubscribe(&pattern, now, &mut inner.out);
             }
         });
+        wakes.into_iter().for_each(Waker::wake);
     }
 }
 
