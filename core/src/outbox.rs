@@ -367,6 +367,18 @@ impl LinkId {
     }
 }
 
+impl crate::topic::Asker for LinkId {
+    fn number(self) -> u128 {
+        let low = u64::from(self.slot) << 32 | u64::from(self.generation);
+        u128::from(self.shard) << 64 | u128::from(low)
+    }
+
+    fn of(number: u128) -> Self {
+        let (shard, slot, generation) = ((number >> 64) as u16, (number >> 32) as u32, number as u32);
+        Self { shard, slot, generation }
+    }
+}
+
 impl core::fmt::Display for LinkId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{}.{}.{}", self.shard, self.slot, self.generation)

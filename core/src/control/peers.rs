@@ -95,7 +95,7 @@ impl Control {
 
     /// A link to another Main ended: what it announced is gone with it.
     pub(super) fn peer_down(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
-        if self.announcer.links.remove(&link).is_none() {
+        if !self.config.is_main() || self.announcer.links.remove(&link).is_none() {
             return;
         }
         let offers = self.federation.link_down(link, now, &mut self.slots);
@@ -157,7 +157,7 @@ impl Control {
         now: Instant,
         out: &mut Outbox,
     ) {
-        if self.announcer.links.is_empty() {
+        if !self.config.is_main() || self.announcer.links.is_empty() {
             return;
         }
         self.own_many_changed(Vec::from([self.own_offer(service, node)]), now, out);
@@ -421,6 +421,9 @@ impl Control {
 
     /// Does what is due among Mains.
     pub(super) fn tend_peers(&mut self, now: Instant, out: &mut Outbox) {
+        if !self.config.is_main() {
+            return;
+        }
         if self.federation.next_expiry().is_some_and(|at| at <= now) {
             let gone = self.federation.expire(now, &mut self.slots);
             let offers = gone.into_iter().map(|(offer, _)| offer).collect();
@@ -473,7 +476,7 @@ impl Control {
             reason: crate::CloseReason::Shutdown,
             message: String::from("about to leave"),
         });
-        if self.config.role == Role::Main {
+        if self.config.is_main() {
             return self.changed(now, out);
         }
         if let Some(dial) = dial {

@@ -134,14 +134,13 @@ impl Shard {
             Ok(read) => read,
             Err(error) => return self.bad_publication(link, &frame, error.code(), peer.role),
         };
+        if !self.is_main() {
+            let topic = Arc::<str>::from(envelope.topic);
+            self.hand_out(&frame.freeze(), &topic, now, out);
+            return;
+        }
         if peer.role == Role::Main {
-            return match self.config.role {
-                Role::Main => self.pass_publication_on(frame, now, out),
-                Role::Home | Role::Caller => {
-                    let topic = Arc::<str>::from(envelope.topic);
-                    self.hand_out(&frame.freeze(), &topic, now, out);
-                }
-            };
+            return self.pass_publication_on(frame, now, out);
         }
         // It was written at the other end of this very link.
         let is_its_own = envelope.publisher == peer.node.as_str() && envelope.path.is_empty();

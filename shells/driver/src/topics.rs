@@ -160,8 +160,9 @@ impl SharedQueue {
 /// no lock is held.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
-    last_id: u64,
-    all: BTreeMap<u64, Subscriber>,
+    /// By their ids. The id of one that has ended goes to the next one that comes.
+    all: Vec<Option<Subscriber>>,
+    free: Vec<u64>,
     patterns: BTreeMap<Arc<str>, Pattern>,
     by_topic: TopicTree<u64>,
     found: Vec<u64>,
@@ -175,18 +176,22 @@ struct Subscriber {
 
 #[derive(Debug, Default)]
 struct Pattern {
-    users: BTreeSet<u64>,
+    /// Who has it, in rising order.
+    users: Vec<u64>,
     confirmed: bool,
 }
 
 impl Subscribers {
     /// A subscription to nothing.
     pub(crate) fn open(&mut self) -> (u64, SharedQueue) {
-        self.last_id += 1;
         let queue = SharedQueue::default();
         let subscriber = Subscriber { queue: queue.clone(), ..Subscriber::default() };
-        self.all.insert(self.last_id, subscriber);
-        (self.last_id, queue)
+        let id = self.free.pop().unwrap_or(self.all.len() as u64);
+        match self.all.get_mut(id as usize) {
+            Some(place) => *place = Some(subscriber),
+            None => self.all.push(Some(subscriber)),
+        }
+        (id, queue)
     }
 
     /// Whether anybody has this pattern.
@@ -196,14 +201,16 @@ impl Subscribers {
 
     /// Adds a legal pattern to a subscription. Tells whether it is new there.
     pub(crate) fn add(&mut self, id: u64, pattern: &str) -> bool {
-        let Some(subscriber) = self.all.get_mut(&id) else { return false };
+        let Some(subscriber) = subscriber(&mut self.all, id) else { return false };
         let pattern = Arc::<str>::from(pattern);
         if !subscriber.patterns.insert(Arc::clone(&pattern)) {
             return false;
         }
         self.by_topic.insert(&pattern, id);
         let known = self.patterns.entry(Arc::clone(&pattern)).or_default();
-        known.users.insert(id);
+        if let Err(at) = known.users.binary_search(&id) {
+            known.users.insert(at, id);
+        }
         if !known.confirmed {
             subscriber.queue.lock().pending.insert(pattern);
         }
@@ -218,14 +225,16 @@ impl Subscribers {
         pattern: &str,
         wakes: &mut Vec<Waker>,
     ) -> (bool, bool) {
-        let Some(subscriber) = self.all.get_mut(&id) else { return (false, false) };
+        let Some(subscriber) = subscriber(&mut self.all, id) else { return (false, false) };
         if !subscriber.patterns.remove(pattern) {
             return (false, false);
         }
         subscriber.queue.lock().settled(pattern, wakes);
         self.by_topic.remove(pattern, id);
         let Some(known) = self.patterns.get_mut(pattern) else { return (true, false) };
-        known.users.remove(&id);
+        if let Ok(at) = known.users.binary_search(&id) {
+            known.users.remove(at);
+        }
         let is_last = known.users.is_empty();
         if is_last {
             self.patterns.remove(pattern);
@@ -235,10 +244,12 @@ impl Subscribers {
 
     /// Ends a subscription. Returns its patterns that nobody else has.
     pub(crate) fn close(&mut self, id: u64, wakes: &mut Vec<Waker>) -> Vec<Arc<str>> {
-        let patterns = self.all.get(&id).map(|subscriber| subscriber.patterns.clone());
-        let mut patterns = Vec::from_iter(patterns.unwrap_or_default());
+        let Some(ending) = subscriber(&mut self.all, id) else { return Vec::new() };
+        let mut patterns = Vec::from_iter(ending.patterns.iter().cloned());
         patterns.retain(|pattern| self.remove(id, pattern, wakes).1);
-        self.all.remove(&id);
+        if self.all.get_mut(id as usize).is_some_and(|place| place.take().is_some()) {
+            self.free.push(id);
+        }
         patterns
     }
 
@@ -246,7 +257,8 @@ impl Subscribers {
     pub(crate) fn confirmed(&mut self, pattern: &str, wakes: &mut Vec<Waker>) {
         let Some(known) = self.patterns.get_mut(pattern) else { return };
         known.confirmed = true;
-        for subscriber in known.users.iter().filter_map(|id| self.all.get(id)) {
+        for id in &known.users {
+            let Some(subscriber) = subscriber(&mut self.all, *id) else { continue };
             subscriber.queue.lock().settled(pattern, wakes);
         }
     }
@@ -256,7 +268,7 @@ impl Subscribers {
         let users = self.patterns.get(pattern).map(|known| known.users.clone());
         for id in users.into_iter().flatten() {
             self.remove(id, pattern, wakes);
-            if let Some(subscriber) = self.all.get(&id) {
+            if let Some(subscriber) = subscriber(&mut self.all, id) {
                 subscriber.queue.lock().refused = Some(error.clone());
             }
         }
@@ -266,7 +278,8 @@ impl Subscribers {
     pub(crate) fn deliver(&mut self, publication: &Publication, wakes: &mut Vec<Waker>) {
         let mut found = std::mem::take(&mut self.found);
         self.by_topic.find(publication.topic(), &mut found);
-        for subscriber in found.drain(..).filter_map(|id| self.all.get(&id)) {
+        for id in found.drain(..) {
+            let Some(subscriber) = subscriber(&mut self.all, id) else { continue };
             subscriber.queue.lock().push(publication.clone(), wakes);
         }
         self.found = found;
@@ -274,7 +287,8 @@ impl Subscribers {
 
     /// Some were not passed on to this node: that may be anyone's.
     pub(crate) fn missed(&self, count: u32, wakes: &mut Vec<Waker>) {
-        for subscriber in self.all.values().filter(|subscriber| !subscriber.patterns.is_empty()) {
+        let all = self.all.iter().flatten();
+        for subscriber in all.filter(|subscriber| !subscriber.patterns.is_empty()) {
             let mut queue = subscriber.queue.lock();
             queue.missed += u64::from(count);
             queue.readers.wake(wakes);
@@ -308,7 +322,7 @@ impl Queue {
 impl Drop for Subscribers {
     fn drop(&mut self) {
         let mut wakes = Vec::new();
-        for subscriber in self.all.values() {
+        for subscriber in self.all.iter().flatten() {
             let mut queue = subscriber.queue.lock();
             queue.ended = true;
             queue.readers.wake(&mut wakes);
@@ -316,6 +330,10 @@ impl Drop for Subscribers {
         }
         wakes.into_iter().for_each(Waker::wake);
     }
+}
+
+fn subscriber(all: &mut [Option<Subscriber>], id: u64) -> Option<&mut Subscriber> {
+    all.get_mut(id as usize)?.as_mut()
 }
 
 fn cost(publication: &Publication) -> usize {
