@@ -76,7 +76,7 @@ impl Subscription {
         Self { id, engine, queue }
     }
 
-    /// Adds a pattern. Tells whether it is new here.
+    /// Adds a pattern. Tells whether it is new here; nothing is where the node is gone.
     ///
     /// # Errors
     /// A [`CallError`] when it is not a pattern or a bound is reached.
@@ -102,6 +102,14 @@ impl Subscription {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
+    /// Ends it at once, for whoever waits as well: what has come already can still be taken, and
+    /// then there is nothing any more. Patterns added from now on are ignored.
+    pub fn end(&self) {
+        if let Some(engine) = self.engine.upgrade() {
+            engine.end_subscription(self.id);
+        }
+    }
+
     fn poll_ready(&self, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
         let mut queue = self.queue.lock();
         if let Some(error) = queue.refused.take() {
@@ -114,7 +122,7 @@ impl Subscription {
         Poll::Pending
     }
 
-    /// The next publication; nothing when the node is gone. Each goes to one of those who wait.
+    /// The next publication; nothing when it was ended or the node is gone. Each goes to one of those who wait.
     pub async fn next(&self) -> Option<Received> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -141,7 +149,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(engine) = self.engine.upgrade() {
-            engine.unsubscribe(self.id);
+            engine.close_subscription(self.id);
         }
     }
 }
@@ -242,11 +250,26 @@ impl Subscribers {
         (true, is_last)
     }
 
-    /// Ends a subscription. Returns its patterns that nobody else has.
-    pub(crate) fn close(&mut self, id: u64, wakes: &mut Vec<Waker>) -> Vec<Arc<str>> {
+    /// Whether a subscription was ended.
+    pub(crate) fn is_ended(&mut self, id: u64) -> bool {
+        subscriber(&mut self.all, id).is_none_or(|subscriber| subscriber.queue.lock().ended)
+    }
+
+    /// Ends a subscription. Returns its patterns that nobody else has. Its id stays its own until it
+    /// is closed.
+    pub(crate) fn end(&mut self, id: u64, wakes: &mut Vec<Waker>) -> Vec<Arc<str>> {
         let Some(ending) = subscriber(&mut self.all, id) else { return Vec::new() };
         let mut patterns = Vec::from_iter(ending.patterns.iter().cloned());
         patterns.retain(|pattern| self.remove(id, pattern, wakes).1);
+        if let Some(ended) = subscriber(&mut self.all, id) {
+            ended.queue.lock().end(wakes);
+        }
+        patterns
+    }
+
+    /// Ends a subscription and forgets it. Returns its patterns that nobody else has.
+    pub(crate) fn close(&mut self, id: u64, wakes: &mut Vec<Waker>) -> Vec<Arc<str>> {
+        let patterns = self.end(id, wakes);
         if self.all.get_mut(id as usize).is_some_and(|place| place.take().is_some()) {
             self.free.push(id);
         }
@@ -303,6 +326,12 @@ impl Queue {
         self.waiters.wake(wakes);
     }
 
+    fn end(&mut self, wakes: &mut Vec<Waker>) {
+        self.ended = true;
+        self.readers.wake(wakes);
+        self.waiters.wake(wakes);
+    }
+
     fn push(&mut self, publication: Publication, wakes: &mut Vec<Waker>) {
         let is_behind = self.publications.len() >= SHARED_MAX;
         let publication = if is_behind { publication.detached() } else { publication };
@@ -323,10 +352,7 @@ impl Drop for Subscribers {
     fn drop(&mut self) {
         let mut wakes = Vec::new();
         for subscriber in self.all.iter().flatten() {
-            let mut queue = subscriber.queue.lock();
-            queue.ended = true;
-            queue.readers.wake(&mut wakes);
-            queue.waiters.wake(&mut wakes);
+            subscriber.queue.lock().end(&mut wakes);
         }
         wakes.into_iter().for_each(Waker::wake);
     }

@@ -164,6 +164,30 @@ fn a_topic_comes_once_however_many_patterns_stand_for_it() {
 }
 
 #[test]
+fn who_waits_hears_of_the_end_and_nothing_of_it_is_left() {
+    let main = node(Role::Main);
+    let subscription = main.subscribe("a").unwrap();
+    main.publish("a", b"1").unwrap();
+    let task = Arc::<Task>::default();
+    assert!(task.next(&subscription).is_ready() && task.next(&subscription).is_pending());
+    main.publish("a", b"2").unwrap();
+    subscription.end();
+    assert!(task.was_woken());
+    assert_eq!(main.subscriptions(), []);
+    assert_eq!(subscription.add("b"), Ok(false));
+    assert_eq!(main.subscriptions(), [], "an ended one takes no pattern");
+    assert_eq!(read(&subscription), [2], "what has come already");
+    assert!(matches!(task.next(&subscription), Poll::Ready(None)));
+    assert_eq!(task.ready(&subscription), Poll::Ready(Ok(())));
+    // Its id is its own until it is dropped, and then the next one's.
+    let next = main.subscribe("a").unwrap();
+    subscription.end();
+    drop(subscription);
+    main.publish("a", b"3").unwrap();
+    assert_eq!(read(&next), [3]);
+}
+
+#[test]
 fn what_is_no_pattern_leaves_nothing_behind() {
     let home = node(Role::Home);
     for pattern in ["", "a..b", "**.a", "a b"] {
