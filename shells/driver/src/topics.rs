@@ -122,7 +122,8 @@ impl Subscription {
         Poll::Pending
     }
 
-    /// The next publication; nothing when it was ended or the node is gone. Each goes to one of those who wait.
+    /// The next publication; nothing when it was ended or the node is gone. Each goes to one of
+    /// those who wait.
     pub async fn next(&self) -> Option<Received> {
         poll_fn(|cx| self.poll_next(cx)).await
     }

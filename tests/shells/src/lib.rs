@@ -1,9 +1,9 @@
 //! What every shell has to do over every transport: one list of scenarios.
 //!
 //! Homes and callers of a scenario run on the shell under test and reach two Mains, which are
-//! federated, anywhere and on any shell, by nothing but their addresses. So the scenarios need no socket, no thread and no
-//! clock of their own, and run in a browser as they do on a server. A scenario that fails says why
-//! in a text and does not panic, which a browser could not report.
+//! federated, anywhere and on any shell, by nothing but their addresses. So the scenarios need no
+//! socket, no thread and no clock of their own, and run in a browser as they do on a server. A
+//! scenario that fails says why in a text and does not panic, which a browser could not report.
 //!
 //! No outcome depends on how fast anything runs: a scenario waits for what must happen, however
 //! long that takes, and [`PATIENCE`] only ends what hangs.
