@@ -374,7 +374,8 @@ impl crate::topic::Asker for LinkId {
     }
 
     fn of(number: u128) -> Self {
-        let (shard, slot, generation) = ((number >> 64) as u16, (number >> 32) as u32, number as u32);
+        let (shard, slot, generation) =
+            ((number >> 64) as u16, (number >> 32) as u32, number as u32);
         Self { shard, slot, generation }
     }
 }
