@@ -305,7 +305,6 @@ impl<R: Runtime> Node<R> {
     }
 
     /// A subscription to nothing yet: patterns are added and taken away one by one.
-    #[must_use]
     pub fn subscription(&self) -> Subscription {
         self.engine.subscription()
     }
