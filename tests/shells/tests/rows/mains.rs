@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 
 pub(crate) fn tokio_tcp(peer: Option<&str>) -> String {
     tokio_main("tcp", peer, Tokio::current, async |node, socket| {
-        node.accept(relay_tokio::Tcp::new(socket))
+        node.accept(relay_tokio::Tcp::new(socket));
     })
 }
 

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 pub(crate) fn tls(peer: Option<&str>) -> String {
     let acceptor = server().relay_acceptor().expect("usable");
     tokio_main("tls", peer, believing, async move |node, socket| {
-        acceptor.accept_link(&node, socket)
+        acceptor.accept_link(&node, socket);
     })
 }
 
