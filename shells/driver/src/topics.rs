@@ -93,8 +93,8 @@ impl Subscription {
     }
 
     /// Waits until the Main has confirmed all patterns: whatever is published there from then on
-    /// comes. Other Mains know of a pattern a moment later. A link that is lost afterwards and comes
-    /// back is of no account here; `Event::Subscribed` is said again then.
+    /// comes. Other Mains know of a pattern a moment later. A link that is lost afterwards and
+    /// comes back is of no account here; `Event::Subscribed` is said again then.
     ///
     /// # Errors
     /// A [`CallError`] when it refused one; the others still stand.
@@ -165,8 +165,8 @@ impl SharedQueue {
     }
 }
 
-/// All subscriptions of a node. Who is to be woken is handed out: to be woken, or just dropped, once
-/// no lock is held.
+/// All subscriptions of a node. Who is to be woken is handed out: to be woken, or just dropped,
+/// once no lock is held.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
     /// By their ids. The id of one that has ended goes to the next one that comes.
@@ -256,8 +256,8 @@ impl Subscribers {
         subscriber(&mut self.all, id).is_none_or(|subscriber| subscriber.queue.lock().ended)
     }
 
-    /// Ends a subscription. Returns its patterns that nobody else has. Its id stays its own until it
-    /// is closed.
+    /// Ends a subscription. Returns its patterns that nobody else has. Its id stays its own until
+    /// it is closed.
     pub(crate) fn end(&mut self, id: u64, wakes: &mut Vec<Waker>) -> Vec<Arc<str>> {
         let Some(ending) = subscriber(&mut self.all, id) else { return Vec::new() };
         let mut patterns = Vec::from_iter(ending.patterns.iter().cloned());
