@@ -283,6 +283,12 @@ impl Role {
             Self::Caller => "caller",
         }
     }
+
+    /// Whether this program has what such a node does: Mains need the feature `main`.
+    #[must_use]
+    pub const fn is_built(self) -> bool {
+        cfg!(feature = "main") || !matches!(self, Self::Main)
+    }
 }
 
 /// Which of several instances of a service gets a call.
@@ -363,6 +369,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether the node is a Main, which it can be with the feature `main` only.
+    pub(crate) const fn is_main(&self) -> bool {
+        self.role.is_built() && matches!(self.role, Role::Main)
+    }
+
     /// The rules for one service.
     #[must_use]
     pub fn rules(&self, service: &str) -> ServiceRules {

@@ -4,7 +4,7 @@
 //! has changed, at most once in the publish interval.
 
 use crate::close::CloseReason;
-use crate::config::{Config, Role};
+use crate::config::Config;
 use crate::error::{CallError, ErrorCode};
 use crate::event::{Event, ServiceDown};
 use crate::federation::Federation;
@@ -253,7 +253,7 @@ impl Control {
         }
         // Where the peer dialled as well, its link was kept and this dial only stood by.
         let linked = node.and_then(|node| self.nodes.get(&node)).copied();
-        if let Some(link) = linked.filter(|_| self.config.role == Role::Main) {
+        if let Some(link) = linked.filter(|_| self.config.is_main()) {
             self.close(link, CloseReason::Requested, out);
         }
         true
@@ -273,7 +273,7 @@ impl Control {
 
     fn poll_dials(&mut self, now: Instant, out: &mut Outbox) {
         let nodes = &self.nodes;
-        let is_main = self.config.role == Role::Main;
+        let is_main = self.config.is_main();
         self.dials.poll(now, |node| is_main && nodes.contains_key(node), out);
     }
 
@@ -375,7 +375,7 @@ impl Control {
     /// Announces that this node is about to leave: whoever can do without it goes elsewhere. It
     /// goes on working until it is told to [`drain`](Self::drain).
     pub fn leave(&self, out: &mut Outbox) {
-        if self.config.role == Role::Main {
+        if self.config.is_main() {
             for link in self.links.keys() {
                 self.send(*link, &ControlMessage::Leaving, out);
             }
@@ -411,7 +411,7 @@ impl Control {
     }
 
     fn upstream(&self) -> Option<LinkId> {
-        if self.config.role == Role::Main {
+        if self.config.is_main() {
             return None;
         }
         let mut links = self.dials.iter().filter_map(|(_, dial)| dial.link());

@@ -291,6 +291,19 @@ impl Publication {
         text_at(&self.payload, self.names_at[0], self.names_at[1])
     }
 
+    /// Bytes of all of it: names, headers and content.
+    #[must_use]
+    pub const fn length(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// The same in memory of its own. Otherwise it keeps alive whatever was read from the link
+    /// together with it, which may be far more: do this before keeping many of them.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { payload: Bytes::copy_from_slice(&self.payload), ..self.clone() }
+    }
+
     /// The node of the publisher.
     #[must_use]
     pub fn publisher(&self) -> &str {
@@ -351,6 +364,19 @@ impl LinkId {
     #[must_use]
     pub const fn shard(self) -> u16 {
         self.shard
+    }
+}
+
+impl crate::topic::Asker for LinkId {
+    fn number(self) -> u128 {
+        let low = u64::from(self.slot) << 32 | u64::from(self.generation);
+        u128::from(self.shard) << 64 | u128::from(low)
+    }
+
+    fn of(number: u128) -> Self {
+        let (shard, slot, generation) =
+            ((number >> 64) as u16, (number >> 32) as u32, number as u32);
+        Self { shard, slot, generation }
     }
 }
 

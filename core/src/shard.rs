@@ -214,6 +214,8 @@ impl Shard {
         }
         let nonce = self.generator.bytes();
         let (phase, dial, request) = match side {
+            // There is no room for any where there is no code for them.
+            Side::Accepted if !Role::Main.is_built() => return Err(LinkLimitReached),
             Side::Accepted => (Phase::Accepting(Box::new(Acceptor::new(nonce))), None, None),
             Side::Dialled(dial) => {
                 let unix_seconds = self.wall.unix_seconds(now);
@@ -465,7 +467,7 @@ impl Shard {
     }
 
     fn is_main(&self) -> bool {
-        matches!(self.config.role, Role::Main)
+        self.config.is_main()
     }
 }
 

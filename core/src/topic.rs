@@ -9,6 +9,7 @@ use crate::name::is_service as is_level;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 
 /// Most levels of a topic. A lookup takes at most two ways at each of them.
 pub const LEVELS_MAX: usize = 8;
@@ -70,45 +71,56 @@ const TAIL: &str = "**";
 /// than there are.
 #[derive(Clone, Debug)]
 pub struct TopicTree<T> {
-    root: Place<T>,
+    root: Place,
     count: usize,
+    who: PhantomData<T>,
 }
 
-#[derive(Clone, Debug)]
-struct Place<T> {
+/// Somebody who asks for topics, as a number. Trees keep numbers, so that a program with several
+/// kinds of them has the code of a tree once: each copy is a hundredth of a browser's download.
+pub trait Asker: Copy {
+    /// The number, in the order of those who ask.
+    fn number(self) -> u128;
+    /// Whose number it is.
+    fn of(number: u128) -> Self;
+}
+
+#[derive(Clone, Debug, Default)]
+struct Place {
     /// By name; `*` is a name like any other.
     next: BTreeMap<Box<str>, Self>,
     /// Whose pattern ends here.
-    here: BTreeSet<T>,
+    here: BTreeSet<u128>,
     /// Whose pattern goes on with `**`.
-    tail: BTreeSet<T>,
-}
-
-impl<T> Default for Place<T> {
-    fn default() -> Self {
-        Self { next: BTreeMap::new(), here: BTreeSet::new(), tail: BTreeSet::new() }
-    }
+    tail: BTreeSet<u128>,
 }
 
 impl<T> Default for TopicTree<T> {
     fn default() -> Self {
-        Self { root: Place::default(), count: 0 }
+        Self { root: Place::default(), count: 0, who: PhantomData }
     }
 }
 
-impl<T: Ord + Copy> TopicTree<T> {
+macro_rules! askers {
+    ($($number:ty),*) => {
+        $(impl Asker for $number {
+            fn number(self) -> u128 {
+                self as u128
+            }
+
+            fn of(number: u128) -> Self {
+                number as Self
+            }
+        })*
+    };
+}
+
+askers!(u32, u64, usize);
+
+impl<T: Asker + Ord> TopicTree<T> {
     /// Adds a pattern of somebody. Tells whether it is new. The pattern must be legal.
     pub fn insert(&mut self, pattern: &str, who: T) -> bool {
-        let (first, has_tail) = split_tail(pattern);
-        let mut place = &mut self.root;
-        for level in levels(first) {
-            if !place.next.contains_key(level) {
-                place.next.insert(Box::from(level), Place::default());
-            }
-            let Some(next) = place.next.get_mut(level) else { return false };
-            place = next;
-        }
-        let added = if has_tail { place.tail.insert(who) } else { place.here.insert(who) };
+        let added = self.root.insert(pattern, who.number());
         self.count += usize::from(added);
         added
     }
@@ -117,7 +129,7 @@ impl<T: Ord + Copy> TopicTree<T> {
     pub fn remove(&mut self, pattern: &str, who: T) -> bool {
         let (first, has_tail) = split_tail(pattern);
         let mut rest = levels(first);
-        let removed = self.root.remove(&mut rest, has_tail, who);
+        let removed = self.root.remove(&mut rest, has_tail, who.number());
         self.count -= usize::from(removed);
         removed
     }
@@ -128,7 +140,7 @@ impl<T: Ord + Copy> TopicTree<T> {
         if self.count == 0 {
             return;
         }
-        let sets = self.root.find(topic.split('.'), found, 0);
+        let sets = self.root.find(topic.split('.'), &mut |who| found.push(T::of(who)), 0);
         if sets > 1 {
             found.sort_unstable();
             found.dedup();
@@ -148,12 +160,25 @@ impl<T: Ord + Copy> TopicTree<T> {
     }
 }
 
-impl<T: Ord + Copy> Place<T> {
+impl Place {
+    fn insert(&mut self, pattern: &str, who: u128) -> bool {
+        let (first, has_tail) = split_tail(pattern);
+        let mut place = self;
+        for level in levels(first) {
+            if !place.next.contains_key(level) {
+                place.next.insert(Box::from(level), Self::default());
+            }
+            let Some(next) = place.next.get_mut(level) else { return false };
+            place = next;
+        }
+        if has_tail { place.tail.insert(who) } else { place.here.insert(who) }
+    }
+
     fn remove<'a>(
         &mut self,
         rest: &mut impl Iterator<Item = &'a str>,
         has_tail: bool,
-        who: T,
+        who: u128,
     ) -> bool {
         let Some(level) = rest.next() else {
             return if has_tail { self.tail.remove(&who) } else { self.here.remove(&who) };
@@ -170,11 +195,11 @@ impl<T: Ord + Copy> Place<T> {
     fn find<'a>(
         &self,
         mut levels: impl Iterator<Item = &'a str> + Clone,
-        found: &mut Vec<T>,
+        found: &mut impl FnMut(u128),
         mut sets: usize,
     ) -> usize {
-        let mut add = |set: &BTreeSet<T>| {
-            found.extend(set);
+        let mut add = |set: &BTreeSet<u128>| {
+            set.iter().for_each(|who| found(*who));
             usize::from(!set.is_empty())
         };
         sets += add(&self.tail);

@@ -85,8 +85,13 @@ function requestOf(target, params, options) {
     idempotent: options.idempotent === true,
     priority: options.priority,
     trace: options.trace !== undefined,
-    headers: Object.entries(options.headers ?? {}).flatMap(([key, value]) => [key, String(value)]),
+    headers: pairsOf(options.headers),
   };
+}
+
+/** Headers as the Rust half takes them: keys and values in turn. */
+export function pairsOf(headers = {}) {
+  return Object.entries(headers).flatMap(([key, value]) => [key, String(value)]);
 }
 
 /** A failure that was decided in this process. */

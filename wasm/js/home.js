@@ -1,10 +1,11 @@
 // A Home and a caller with a link of their own.
 
-import { Caller, within } from './caller.js';
+import { Caller, pairsOf, within } from './caller.js';
 import { RelayError } from './errors.js';
 import { init } from './init.js';
 import { RelayNode } from './relay_wasm.js';
 import { handlerOf, methodsOf } from './services.js';
+import { Subscription, bytesOf } from './topics.js';
 
 /** Time for the first link, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -16,6 +17,7 @@ export class Client extends Caller {
   #node;
   #closed;
   #forget = () => {};
+  #subscriptions = new Set();
 
   /** Connects to a Main and waits for it. */
   static async connect(address, options = {}) {
@@ -61,11 +63,44 @@ export class Client extends Caller {
     this.#node.wake();
   }
 
+  /** Says something on a topic. */
+  async publish(topic, value, { headers } = {}) {
+    try {
+      this.#node.publish(String(topic), bytesOf(value), pairsOf(headers));
+    } catch (failure) {
+      throw new RelayError(failure);
+    }
+  }
+
+  /** Subscribes to all topics of a pattern, or of several: for a handler, or for a loop. */
+  subscribe(patterns, ...rest) {
+    const handler = typeof rest[0] === 'function' ? rest.shift() : undefined;
+    const { signal, missed } = rest[0] ?? {};
+    signal?.throwIfAborted();
+    const source = this.#node.subscription();
+    try {
+      for (const pattern of [patterns].flat()) source.add(String(pattern));
+    } catch (failure) {
+      source.free();
+      throw new RelayError(failure);
+    }
+    const subscription = new Subscription(source, missed, () => {
+      signal?.removeEventListener('abort', end);
+      this.#subscriptions.delete(subscription);
+    });
+    const end = () => subscription.close();
+    signal?.addEventListener('abort', end, { once: true });
+    this.#subscriptions.add(subscription);
+    if (handler) subscription._handle(handler);
+    return subscription;
+  }
+
   /** Says goodbye, after calls in flight had `grace` milliseconds to end. */
   close(grace = GRACE) {
     this.#closed ??= (async () => {
       this.#forget();
       await this.#node.close(grace);
+      for (const subscription of [...this.#subscriptions]) subscription.close();
     })();
     return this.#closed;
   }

@@ -119,6 +119,63 @@ export class CallStream<C = unknown, R = unknown> implements AsyncIterable<C> {
   [Symbol.asyncIterator](): AsyncIterator<C, R>;
 }
 
+/** How something is published. */
+export interface PublishOptions {
+  /** What reaches the subscribers. */
+  headers?: Record<string, string>;
+}
+
+/** How a subscription is made. */
+export interface SubscribeOptions {
+  /** Ends the subscription. */
+  signal?: AbortSignal;
+  /**
+   * Called in its place among the publications when `count` of them were left out because they were
+   * not taken fast enough: by this node from its Main, which may be anyone's and which the `gap` of
+   * the next one on the same topic counts again, or by the handler or loop, which no `gap` counts.
+   */
+  missed?: (count: number) => void;
+}
+
+/** What was published on a topic. */
+export class Publication<V = unknown> {
+  private constructor();
+  readonly topic: string;
+  /** The node that published it. */
+  readonly publisher: string;
+  /** What the publisher sent along. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Its number among those of this life of the publisher on this topic. */
+  readonly seq: number;
+  /**
+   * At most so many did not reach this node between the one before it, on the same topic and by the
+   * same publisher, and this one: 0 when nothing is missing, `Infinity` when nobody knows.
+   */
+  readonly gap: number;
+  /** The content as it came. */
+  readonly bytes: Uint8Array;
+  /** The content as JSON, `undefined` when it is empty. Throws a `SyntaxError` when it is none. */
+  get value(): V;
+}
+
+/**
+ * A subscription to the topics of some patterns, each publication once. Without a handler it is to
+ * be iterated; a loop that is left ends it. What is not taken is kept up to 1,024 publications or
+ * 1 MiB; beyond that the oldest give way.
+ */
+export class Subscription<V = unknown> implements AsyncIterable<Publication<V>> {
+  private constructor();
+  /**
+   * Ready when the Main has confirmed all patterns: whatever is published from then on comes. Throws
+   * a `RelayError` when it refused one; the others still stand. It stands again by itself after a
+   * lost link, of which the event `subscribed` tells.
+   */
+  ready(): Promise<void>;
+  /** Ends it. */
+  close(): void;
+  [Symbol.asyncIterator](): AsyncIterator<Publication<V>, void>;
+}
+
 /** A link was accepted. */
 export interface ConnectedEvent extends Event {
   /** The Main. */
@@ -141,12 +198,34 @@ export interface RefusedEvent extends Event {
   readonly message: string;
 }
 
+/** A subscription stands, for the first time or again after a lost link. */
+export interface SubscribedEvent extends Event {
+  readonly pattern: string;
+}
+/** The Main refused a subscription, which has ended. */
+export interface SubscriptionRefusedEvent extends Event {
+  readonly pattern: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+/** The Main did not pass on what this node published. */
+export interface NotPublishedEvent extends Event {
+  /** How many publications, since this was said last. */
+  readonly count: number;
+  /** Why, the last time. */
+  readonly code: ErrorCode;
+}
+
 /** The events of a node. */
 export interface NodeEvents {
   connected: ConnectedEvent;
   disconnected: DisconnectedEvent;
   retrying: RetryingEvent;
   refused: RefusedEvent;
+  /** Not of a `SharedHome`, nor are the next two. */
+  subscribed: SubscribedEvent;
+  subscriptionRefused: SubscriptionRefusedEvent;
+  notPublished: NotPublishedEvent;
   /** `SharedHome` only: this tab has the link now. */
   leading: Event;
 }
@@ -182,8 +261,29 @@ declare abstract class Caller extends EventTarget {
   ): void;
 }
 
+declare abstract class Publisher extends Caller {
+  /**
+   * Says something on a topic, to all who subscribed to it, at most once to each of them. Bytes are
+   * published as they are, everything else as JSON. Ready when it is on its way; nobody says that it
+   * was received. Throws a `RelayError` when it went nowhere.
+   */
+  publish(topic: string, value: unknown, options?: PublishOptions): Promise<void>;
+  /**
+   * Subscribes to all topics that a pattern, or one of several, stands for: a level may be `*`,
+   * which stands for any one, and the last may be `**`, which stands for any number of them. The
+   * handler gets one publication after the other, the next one when the promise that it returned is
+   * settled. Without a handler the subscription is to be iterated.
+   */
+  subscribe<V = any>(
+    patterns: string | string[],
+    handler: (publication: Publication<V>) => unknown,
+    options?: SubscribeOptions,
+  ): Subscription<V>;
+  subscribe<V = unknown>(patterns: string | string[], options?: SubscribeOptions): Subscription<V>;
+}
+
 /** A caller with a link to a Main. */
-export class Client extends Caller {
+export class Client extends Publisher {
   private constructor();
   /** Connects to a Main, or to the first of several that answers, and waits for it. */
   static connect(address: string | string[], options?: ClientOptions): Promise<Client>;
@@ -223,7 +323,7 @@ export type Service = object;
 export type AnyMethod = (method: string, params: any, context: Context<any>) => unknown;
 
 /** A Home: it offers services at a Main, and calls. */
-export class Home extends Caller {
+export class Home extends Publisher {
   private constructor();
   /** Starts a Home. It dials until it has a link, and again whenever the link is lost. */
   static connect(address: string | string[], options?: NodeOptions): Promise<Home>;

@@ -4,3 +4,4 @@ export { RelayError } from './errors.js';
 export { Client, Home } from './home.js';
 export { init } from './init.js';
 export { SharedHome } from './shared.js';
+export { Publication, Subscription } from './topics.js';

@@ -1,7 +1,8 @@
 //! Relay in a browser tab, in a worker and in Node: a Home and a caller as WebAssembly.
 //!
 //! JavaScript uses the npm package `relay-wasm`, whose classes stand on the few exported here
-//! ([`RelayNode`], [`Outgoing`], [`Chunks`]). Rust uses [`Home`], [`Client`] and [`Node`] as on
+//! ([`RelayNode`], [`Outgoing`], [`Chunks`],
+//! [`Subscribed`]). Rust uses [`Home`], [`Client`] and [`Node`] as on
 //! any other runtime:
 //!
 //! ```no_run
@@ -28,11 +29,13 @@ mod outgoing;
 mod runtime;
 mod service;
 mod socket;
+mod topics;
 
 pub use node::RelayNode;
 pub use outgoing::{Chunks, Outgoing};
 pub use relay_driver::api::*;
 pub use runtime::Browser;
+pub use topics::Subscribed;
 
 /// A handle on a running node: a Home or a caller.
 pub type Node = relay_driver::Node<Browser>;

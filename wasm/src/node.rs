@@ -5,8 +5,9 @@ use crate::fields::{Fields, object, promise};
 use crate::outgoing::Outgoing;
 use crate::runtime::Browser;
 use crate::service::JsService;
+use crate::topics::Subscribed;
 use js_sys::{Function, Promise, Uint8Array};
-use relay_core::{CallError, Event, Limits, Priority, Retry, Role};
+use relay_core::{CallError, Event, Limits, Priority, Publish, Retry, Role};
 use relay_driver::{CallRequest, Endpoint, NodeConfig};
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +136,22 @@ impl RelayNode {
         Ok(Outgoing::new(async move { (answer.await, Vec::new()) }, Some(stream)))
     }
 
+    /// Says something on a topic. `headers` are keys and values in turn.
+    ///
+    /// # Errors
+    /// The failure, when it was not handed to the Main.
+    pub fn publish(&self, topic: &str, body: &[u8], headers: Vec<String>) -> Result<(), JsValue> {
+        let pairs = headers.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1]));
+        let headers: Vec<(&str, &str)> = pairs.collect();
+        let publish = Publish { topic, body, headers: &headers };
+        self.node.publish_with(publish).map(drop).map_err(|error| failure(&error))
+    }
+
+    /// A subscription to nothing yet.
+    pub fn subscription(&self) -> Subscribed {
+        Subscribed::new(self.node.subscription())
+    }
+
     /// Looks at the clock, and dials at once if there is no link: the page has come back.
     pub fn wake(&self) {
         self.node.runtime().wake();
@@ -192,6 +209,20 @@ fn described(event: &Event) -> Option<JsValue> {
             ("service", service.as_str().into()),
             ("code", code.name().into()),
             ("message", message.as_str().into()),
+        ],
+        Event::Subscribed { pattern } => {
+            &[("type", "subscribed".into()), ("pattern", pattern.as_str().into())]
+        }
+        Event::SubscriptionRefused { pattern, code, message } => &[
+            ("type", "subscriptionRefused".into()),
+            ("pattern", pattern.as_str().into()),
+            ("code", code.name().into()),
+            ("message", message.as_str().into()),
+        ],
+        Event::NotPublished { count, code } => &[
+            ("type", "notPublished".into()),
+            ("count", (*count).into()),
+            ("code", code.name().into()),
         ],
         _ => return None,
     };

@@ -187,6 +187,86 @@ describe('node', { timeout: LONG * 3 }, () => {
     assert.equal((await client.call('notes.add', 2)).params, 2);
   });
 
+  test('what is published comes once, in order, to a handler and to a loop', async () => {
+    const [handled, looped] = [[], []];
+    const handler = async ({ topic, value, publisher, headers, seq, gap }) => {
+      await undefined;
+      handled.push({ topic, value, publisher, headers, seq, gap });
+    };
+    const subscription = home.subscribe(['said.*', 'said.**'], handler);
+    const loop = home.subscribe('said.a');
+    await Promise.all([subscription.ready(), loop.ready()]);
+    const reading = (async () => {
+      for await (const publication of loop) {
+        assert.ok(publication.bytes instanceof Uint8Array && publication.gap === 0);
+        looped.push(publication.value);
+        if (publication.value === 99) return;
+      }
+    })();
+    for (let n = 0; n < 100; n += 1) await client.publish('said.a', n, { headers: { n } });
+    await client.publish('said.b.c', { deep: ['ü'] });
+    await home.publish('said', undefined);
+    await reading;
+    await until('everything came', () => handled.length === 102);
+    assert.deepEqual(looped, [...Array(100).keys()]);
+    assert.deepEqual(handled.slice(0, 100).map(({ value }) => value), looped);
+    const { publisher, headers, seq } = handled[99];
+    assert.deepEqual([publisher, headers, seq], [client.nodeId, { n: '99' }, 100]);
+    const { topic, value, gap } = handled[100];
+    assert.deepEqual([topic, value, gap], ['said.b.c', { deep: ['ü'] }, 0]);
+    assert.deepEqual([handled[101].value, handled[101].publisher], [null, 'desk']);
+    subscription.close();
+    // What is on the way when it is closed is dropped, and nothing comes after.
+    const end = home.subscribe('end');
+    await end.ready();
+    await client.publish('said.a', 'late');
+    await client.publish('end', Uint8Array.of(1, 2));
+    const { value: last } = await end[Symbol.asyncIterator]().next();
+    assert.deepEqual([...last.bytes], [1, 2]);
+    assert.throws(() => last.value, SyntaxError);
+    end.close();
+    assert.equal(handled.length, 102);
+  });
+
+  test('what cannot be published or subscribed to is an error with a reason', async () => {
+    await assert.rejects(client.publish('a..b', 1), { code: 'NAME_INVALID', executed: 'no' });
+    await assert.rejects(client.publish('a.*', 1), RelayError);
+    assert.throws(() => client.subscribe(['a', 'a.**.b']), { code: 'NAME_INVALID' });
+    assert.throws(() => client.subscribe('a', { signal: AbortSignal.abort() }), /abort/i);
+    const gone = await Client.connect(main.ws, options);
+    const over = gone.subscribe('a');
+    await over.ready();
+    const reading = (async () => {
+      for await (const _ of over);
+    })();
+    await gone.close(0);
+    await reading;
+    await assert.rejects(gone.publish('a', 1), { executed: 'no' });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const aborted = client.subscribe('a', { signal })[Symbol.asyncIterator]();
+    const waiting = aborted.next();
+    controller.abort();
+    assert.deepEqual(await waiting, { done: true, value: undefined });
+  });
+
+  test('a reader that does not read is told what it missed', async () => {
+    const told = [];
+    const slow = home.subscribe('slow', { missed: (count) => told.push(count) });
+    const beside = home.subscribe('slow');
+    await Promise.all([slow.ready(), beside.ready()]);
+    const fast = beside[Symbol.asyncIterator]();
+    for (let n = 0; n < 1100; n += 1) {
+      await client.publish('slow', n);
+      assert.equal((await fast.next()).value.value, n);
+    }
+    const late = slow[Symbol.asyncIterator]();
+    assert.equal((await late.next()).value.value, 1100 - 1024);
+    assert.deepEqual(told, [1100 - 1024]);
+    slow.close();
+    beside.close();
+  });
+
   test('a wrong token and a Main that is not there are errors with a reason', async () => {
     const gone = { ...options, timeout: 300 };
     await assert.rejects(Client.connect('ws://127.0.0.1:9', gone), { code: 'UNAVAILABLE' });

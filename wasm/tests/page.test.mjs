@@ -88,6 +88,52 @@ describe('page', { timeout: LONG * 3 }, () => {
     await caller.close();
   });
 
+  test('a page subscribes, its Main is killed, and the subscription stands again', async () => {
+    const page = await tab(browser, site);
+    await page.evaluate(async (main) => {
+      globalThis.home = await relay.Home.connect(main, { nodeId: 'listener' });
+      globalThis.seen = [];
+      globalThis.stands = 0;
+      home.addEventListener('subscribed', ({ pattern }) => (stands += pattern === 'weather.**'));
+      const subscription = home.subscribe('weather.**', ({ topic, value, gap }) => {
+        seen.push({ topic, value, gap });
+        document.title = `${topic}: ${value.sky}`;
+      });
+      await subscription.ready();
+    }, main.ws);
+    const other = await tab(browser, site);
+    await other.evaluate(async (main) => {
+      globalThis.client = await relay.Client.connect(main);
+      for (let n = 0; n < 50; n += 1) await client.publish('weather.oslo', { sky: 'grey', n });
+    }, main.ws);
+    const seen = (count) => until('it comes', () =>
+      page.evaluate((count) => seen.length === count && seen, count));
+    const first = await seen(50);
+    assert.deepEqual(first.map(({ value }) => value.n), [...Array(50).keys()]);
+    assert.ok(first.every(({ topic, gap }) => topic === 'weather.oslo' && gap === 0));
+    assert.equal(await page.title(), 'weather.oslo: grey');
+    await main.kill();
+    await until('the links are lost', async () =>
+      !(await page.evaluate(() => home.isConnected)) &&
+      !(await other.evaluate(() => client.isConnected)));
+    const refused = await other.evaluate(() =>
+      client.publish('weather.oslo', 1).catch(({ code, executed }) => [code, executed]));
+    assert.deepEqual(refused, ['UNAVAILABLE', 'no']);
+    await main.again();
+    await page.evaluate(() => home.wake());
+    await other.evaluate(() => client.wake());
+    await until('the subscription stands again', () => page.evaluate(() => stands === 2));
+    await other.evaluate(async () => {
+      await client.connected();
+      await client.publish('weather.oslo', { sky: 'clear' });
+    });
+    // What was refused was never sent: no number is missing.
+    const [last] = (await seen(51)).slice(-1);
+    assert.deepEqual(last, { topic: 'weather.oslo', value: { sky: 'clear' }, gap: 0 });
+    await page.close();
+    await other.close();
+  });
+
   test('a worker is a Home and a caller', async () => {
     const page = await browser.newPage();
     await page.goto(`${site.url}/empty.html`);

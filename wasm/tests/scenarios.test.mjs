@@ -11,7 +11,7 @@ const folder = process.env.RELAY_SCENARIOS ?? path.join(root, 'target/wasm-scena
 const TOKEN = 'a-token-for-scenarios';
 
 describe('scenarios', { timeout: LONG * 4 }, () => {
-  let main, secure, site, browser;
+  let mains, secure, site, browser;
 
   before(async () => {
     const [tokens, key, certificate] = ['token', 'main.key', 'main.crt']
@@ -21,9 +21,11 @@ describe('scenarios', { timeout: LONG * 4 }, () => {
       + '-subj /CN=relay -addext subjectAltName=IP:127.0.0.1';
     await output('openssl', [...words.split(' '), '-keyout', key, '-out', certificate]);
     site = await serve({ '/scenarios/': folder });
-    main = await Main.start(site, '--token-file', tokens);
+    const main = await Main.start(site, '--token-file', tokens);
+    const peer = ['--token-file', tokens, '--peers', main.ws];
+    mains = [main, await Main.start(site, ...peer)];
     const tls = ['--tls-key', key, '--tls-cert', certificate];
-    secure = await Main.start(site, '--token-file', tokens, ...tls);
+    secure = await Main.start(site, ...peer, ...tls);
     // A browser takes certificates of its own CAs only, and this one has none of ours.
     browser = await browse('--ignore-certificate-errors');
   });
@@ -31,33 +33,34 @@ describe('scenarios', { timeout: LONG * 4 }, () => {
   after(async () => {
     await browser?.close();
     await site?.stop();
-    await main?.stop();
+    for (const main of mains ?? []) await main.stop();
     await secure?.stop();
   });
 
-  async function inPage(address) {
+  async function inPage(addresses) {
     const page = await browser.newPage();
     await page.goto(`${site.url}/empty.html`);
-    const run = async (main, token) => {
+    const run = async (mains, token) => {
       const module = await import('/scenarios/relay_wasm_scenarios.js');
       await module.default({ module_or_path: '/scenarios/relay_wasm_scenarios_bg.wasm' });
       const failures = [];
       for (const name of module.names()) {
-        await module.run(name, main, token).catch((error) => failures.push(`${name}: ${error}`));
+        await module.run(name, mains, token).catch((error) => failures.push(`${name}: ${error}`));
       }
       return { count: module.names().length, failures };
     };
-    const { count, failures } = await page.evaluate(run, address, TOKEN);
-    assert.ok(count >= 18, `${count} scenarios`);
+    const { count, failures } = await page.evaluate(run, addresses, TOKEN);
+    assert.ok(count >= 23, `${count} scenarios`);
     assert.deepEqual(failures, []);
   }
 
   test('browser over WebSockets', async () => {
-    await inPage(main.ws);
+    await inPage(mains.map((main) => main.ws));
   });
 
   test('browser over WebSockets and TLS', async () => {
-    await inPage(secure.ws.replace('ws:', 'wss:'));
+    // Its peer has no certificate.
+    await inPage([secure.ws.replace('ws:', 'wss:'), mains[0].ws]);
   });
 
   test('node over WebSockets', async () => {
@@ -66,8 +69,9 @@ describe('scenarios', { timeout: LONG * 4 }, () => {
     const bytes = await readFile(path.join(folder, 'relay_wasm_scenarios_bg.wasm'));
     await module.default({ module_or_path: bytes });
     const failures = [];
+    const addresses = mains.map((main) => main.ws);
     for (const name of module.names()) {
-      await module.run(name, main.ws, TOKEN).catch((error) => failures.push(`${name}: ${error}`));
+      await module.run(name, addresses, TOKEN).catch((error) => failures.push(`${name}: ${error}`));
     }
     assert.deepEqual(failures, []);
   });

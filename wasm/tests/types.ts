@@ -2,7 +2,7 @@
 // to be errors.
 
 import {
-  CallStream, Client, Home, RelayError, SharedHome, init,
+  CallStream, Client, Home, Publication, RelayError, SharedHome, Subscription, init,
   type Context, type ErrorCode, type TraceHop,
 } from 'relay-wasm';
 
@@ -51,6 +51,22 @@ export async function everything(): Promise<void> {
   const result: string = await stream.result;
   if (!(await stream.send(result))) await stream.end();
 
+  await home.publish('notes.new', { text }, { headers: { lang: 'en' } });
+  await client.publish('notes.raw', new Uint8Array(3));
+  const handled = home.subscribe('notes.*', ({ topic, value, gap }) => topic.repeat(gap) + value.text);
+  handled.close();
+  const missed = (count: number): string => count.toFixed();
+  const { signal } = controller;
+  const notes: Subscription<Note> = client.subscribe<Note>(['notes.*', 'a.**'], { signal, missed });
+  await notes.ready();
+  for await (const published of notes) {
+    const { value, publisher, headers, seq, bytes }: Publication<Note> = published;
+    console.log(value.text, publisher, headers['lang'], seq + 1, bytes.length);
+  }
+  home.addEventListener('subscribed', ({ pattern }) => pattern.trim());
+  home.addEventListener('subscriptionRefused', ({ pattern, code }) => pattern + code);
+  home.addEventListener('notPublished', ({ count, code }) => code.repeat(count));
+
   const shared = await SharedHome.connect('ws://a', { name: 'tabs' });
   shared.addEventListener('leading', () => shared.isLeader);
   const id: string | undefined = shared.nodeId;
@@ -71,6 +87,10 @@ export async function everything(): Promise<void> {
   await Home.connect('ws://a', { nodeID: 'x' });
   // @ts-expect-error There is no such priority.
   await client.call('a.b', 1, { priority: 'urgent' });
+  // @ts-expect-error There is no such option.
+  client.subscribe('a.*', { lost: () => 0 });
+  // @ts-expect-error Tabs that share a Home do not publish.
+  await shared.publish('a', 1);
   // @ts-expect-error A caller offers nothing.
   await client.register('a', {});
   // @ts-expect-error Nodes are connected, not made.

@@ -53,7 +53,7 @@ impl Control {
         if peer.role != Role::Caller {
             self.nodes.insert(peer.node.clone(), link);
         }
-        let is_peer = peer.role == Role::Main && self.config.role == Role::Main;
+        let is_peer = peer.role == Role::Main && self.config.is_main();
         let linked = Linked::new(peer, dial, now);
         self.links.insert(link, linked);
         if let Some(replaced) = replaced {
@@ -86,7 +86,7 @@ impl Control {
         if linked.peer.key != peer.key {
             return Meeting::Refused(ErrorCode::NameConflict);
         }
-        let between_mains = peer.role == Role::Main && self.config.role == Role::Main;
+        let between_mains = peer.role == Role::Main && self.config.is_main();
         if !between_mains || linked.dial.is_some() == dial.is_some() {
             return Meeting::Replaces(older);
         }

@@ -27,7 +27,7 @@ impl Control {
         let role = linked.peer.role;
         // The node has a newer link, and this one is being closed: what it says is out of date.
         if role != Role::Caller
-            && self.config.role == Role::Main
+            && self.config.is_main()
             && self.nodes.get(&linked.peer.node) != Some(&link)
         {
             return;
@@ -46,12 +46,12 @@ impl Control {
             out.event(Event::Goodbye { link, node, reason, message: String::from(message) });
             return;
         }
-        let is_understood = match (role, self.config.role) {
-            (Role::Home, Role::Main) => self.handle_home(link, message, now, out),
-            (Role::Main, Role::Main) => self.handle_peer(link, message, now, out),
-            (Role::Main, Role::Home | Role::Caller) => self.handle_main(link, message, now, out),
-            (Role::Caller, Role::Main) => self.handle_subscriber(link, message, now, out),
-            (Role::Home | Role::Caller, _) => false,
+        let is_understood = match (role, self.config.is_main()) {
+            (Role::Home, true) => self.handle_home(link, message, now, out),
+            (Role::Main, true) => self.handle_peer(link, message, now, out),
+            (Role::Main, false) => self.handle_main(link, message, now, out),
+            (Role::Caller, true) => self.handle_subscriber(link, message, now, out),
+            (Role::Home | Role::Caller, false) => false,
         };
         if !is_understood {
             self.close(link, CloseReason::Fault(ErrorCode::BadState), out);

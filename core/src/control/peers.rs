@@ -6,7 +6,6 @@
 //! default of three hops: not at all).
 
 use super::{Control, Linked};
-use crate::config::Role;
 use crate::event::Event;
 use crate::federation::{Offer, hash_of};
 use crate::holdings::Holdings;
@@ -94,7 +93,7 @@ impl Control {
 
     /// A link to another Main ended: what it announced is gone with it.
     pub(super) fn peer_down(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
-        if self.announcer.links.remove(&link).is_none() {
+        if !self.config.is_main() || self.announcer.links.remove(&link).is_none() {
             return;
         }
         let offers = self.federation.link_down(link, now, &mut self.slots);
@@ -156,7 +155,7 @@ impl Control {
         now: Instant,
         out: &mut Outbox,
     ) {
-        if self.announcer.links.is_empty() {
+        if !self.config.is_main() || self.announcer.links.is_empty() {
             return;
         }
         self.tell_peers_of(Vec::from([self.own_offer(service, node)]), now, out);
@@ -321,6 +320,9 @@ impl Control {
 
     /// Does what is due among Mains.
     pub(super) fn tend_peers(&mut self, now: Instant, out: &mut Outbox) {
+        if !self.config.is_main() {
+            return;
+        }
         if self.federation.next_expiry().is_some_and(|at| at <= now) {
             let gone = self.federation.expire(now, &mut self.slots);
             let offers = gone.into_iter().map(|(offer, _)| offer).collect();
@@ -373,7 +375,7 @@ impl Control {
             reason: crate::CloseReason::Shutdown,
             message: String::from("about to leave"),
         });
-        if self.config.role == Role::Main {
+        if self.config.is_main() {
             return self.changed(now, out);
         }
         if let Some(dial) = dial {

@@ -45,7 +45,7 @@ impl Control {
                 out.mail(MailTo::Shard(shard), MailBody::Routes(Arc::clone(&table)));
             }
         }
-        if stale.interests {
+        if stale.interests && self.config.is_main() {
             let interests = Arc::new(self.interests());
             for shard in 0..self.shards {
                 out.mail(MailTo::Shard(shard), MailBody::Interests(Arc::clone(&interests)));
@@ -57,7 +57,9 @@ impl Control {
     fn table(&self) -> RouteTable {
         let mut builder = TableBuilder::new(self.hash_seed, self.slots.len());
         let mut own = self.registry.services().peekable();
-        let mut learned = self.federation.services().peekable();
+        let is_main = self.config.is_main();
+        let federation = is_main.then(|| self.federation.services());
+        let mut learned = federation.into_iter().flatten().peekable();
         let mut instances: Vec<Instance> = Vec::new();
         loop {
             let name = match (own.peek(), learned.peek()) {
@@ -113,7 +115,7 @@ impl Control {
 
     /// The Mains that this one is linked to.
     fn peers(&self) -> Vec<(NodeId, LinkId)> {
-        if self.config.role != Role::Main {
+        if !self.config.is_main() {
             return Vec::new();
         }
         let is_main = |link: &&LinkId| {

@@ -5,7 +5,6 @@
 //! which costs publications that nobody wants, but keeps all tables bounded.
 
 use super::{Control, LOCAL};
-use crate::config::Role;
 use crate::error::{CallError, ErrorCode};
 use crate::event::Event;
 use crate::federation::Offer;
@@ -79,7 +78,7 @@ impl Control {
         if self.subscriptions.own.contains(pattern) {
             return Ok(());
         }
-        let is_main = self.config.role == Role::Main;
+        let is_main = self.config.is_main();
         let limits = &self.config.limits;
         let most = if is_main { u32::MAX } else { limits.subscriptions_per_link_max };
         if self.subscriptions.own.len() >= most as usize {
@@ -103,7 +102,7 @@ impl Control {
     pub fn unsubscribe(&mut self, pattern: &str, now: Instant, out: &mut Outbox) -> bool {
         let Some(pattern) = self.subscriptions.own.take(pattern) else { return false };
         self.remove_subscription(LOCAL, &pattern, now, out);
-        if self.config.role != Role::Main
+        if !self.config.is_main()
             && let Some(main) = self.upstream()
         {
             self.send(main, &ControlMessage::Unsubscribe { pattern: &pattern }, out);
@@ -264,7 +263,7 @@ impl Control {
 
     /// A pattern is wanted here for the first time, or not any more.
     fn interest_changed(&mut self, pattern: &str, now: Instant, out: &mut Outbox) {
-        if self.config.role != Role::Main {
+        if !self.config.is_main() {
             return;
         }
         let patterns = self.subscriptions.patterns.len();

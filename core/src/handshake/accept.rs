@@ -5,7 +5,7 @@ use super::{
     Request, Response, TOKEN_BYTES_MAX, Transcript, VERSIONS, checked_capabilities,
     checked_cluster, checked_key, checked_node, decode, encode, sign, verify,
 };
-use crate::config::{Config, Role};
+use crate::config::Config;
 use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
@@ -126,7 +126,7 @@ fn check_request(
     identity: &Identity,
     unix_seconds: u64,
 ) -> Result<(VerifyingKey, Peer), HandshakeError> {
-    if config.role != Role::Main {
+    if !config.is_main() {
         return Err(HandshakeError::Role { theirs: request.role });
     }
     checked_cluster(request.cluster, &config.cluster)?;

@@ -99,7 +99,7 @@ impl Shard {
         network.compressions_in = granted.compressions;
         network.compressions_out = peer.capabilities.compressions;
         network.phase = Phase::Open(Arc::clone(&peer));
-        network.between_mains = peer.role == Role::Main && self.config.role == Role::Main;
+        network.between_mains = peer.role == Role::Main && self.config.is_main();
         let dial = network.dial;
         self.links.handshaking -= 1;
         self.stats.links_opened += 1;

@@ -137,19 +137,20 @@ impl Shard {
             Ok(read) => read,
             Err(error) => return self.bad_publication(link, &bytes, error.code(), peer.role),
         };
-        if peer.role != Role::Main {
-            // It was written at the other end of this very link.
-            let is_its_own = envelope.publisher == peer.node.as_str() && envelope.path.is_empty();
-            let is_believed = is_its_own || planted!("any_publisher_believed");
-            if !is_believed || verify(&bytes).is_err() {
-                return self.bad_publication(link, &bytes, ErrorCode::Forbidden, peer.role);
-            }
-            return self.admit_publication(link, &bytes, (envelope.topic, ttl), now, out);
+        if !self.is_main() {
+            self.hand_out(&bytes, envelope.topic, now, out);
+            return;
         }
-        match self.config.role {
-            Role::Main => self.pass_publication_on(&bytes, &envelope, ttl, now, out),
-            Role::Home | Role::Caller => drop(self.hand_out(&bytes, envelope.topic, now, out)),
+        if peer.role == Role::Main {
+            return self.pass_publication_on(&bytes, &envelope, ttl, now, out);
         }
+        // It was written at the other end of this very link.
+        let is_its_own = envelope.publisher == peer.node.as_str() && envelope.path.is_empty();
+        let is_believed = is_its_own || planted!("any_publisher_believed");
+        if !is_believed || verify(&bytes).is_err() {
+            return self.bad_publication(link, &bytes, ErrorCode::Forbidden, peer.role);
+        }
+        self.admit_publication(link, &bytes, (envelope.topic, ttl), now, out);
     }
 
     /// Takes a publication of a Home or a caller that is what it should be.
@@ -199,8 +200,12 @@ impl Shard {
     ) {
         let next = if envelope.path.is_empty() { Ok(None) } else { self.next_main(envelope.path) };
         match next {
-            Ok(None) if ttl > 0 => drop(self.hand_out(bytes, envelope.topic, now, out)),
-            Ok(Some(link)) if ttl > 0 => drop(self.hand_over(link, bytes, out)),
+            Ok(None) if ttl > 0 => {
+                self.hand_out(bytes, envelope.topic, now, out);
+            }
+            Ok(Some(link)) if ttl > 0 => {
+                self.hand_over(link, bytes, out);
+            }
             Ok(_) | Err(_) => self.stats.publications_refused += 1,
         }
     }

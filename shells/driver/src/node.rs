@@ -83,6 +83,8 @@ pub enum StartError {
     Cluster,
     /// A limit is out of range.
     Limits(LimitsInvalid),
+    /// The program was built without what such a node does (the feature `main`).
+    Role(Role),
     /// The system gives no random bytes.
     Entropy,
     /// A pool whose numbers contradict each other, or whose links would not be callers of their
@@ -149,6 +151,9 @@ impl<R: Runtime> Node<R> {
     pub(crate) fn start_shared(config: NodeConfig, runtime: Arc<R>) -> Result<Self, StartError> {
         let random = || runtime.random().ok_or(StartError::Entropy);
         let role = config.role;
+        if !role.is_built() {
+            return Err(StartError::Role(role));
+        }
         config.limits.validate().map_err(StartError::Limits)?;
         if !relay_core::is_node_id(&config.cluster) {
             return Err(StartError::Cluster);
@@ -440,6 +445,7 @@ impl fmt::Display for StartError {
             Self::Identity(error) => error.fmt(f),
             Self::Cluster => f.write_str("a cluster name is 1 to 64 of a-z 0-9 . _ -"),
             Self::Limits(invalid) => invalid.fmt(f),
+            Self::Role(role) => write!(f, "this program cannot be a {}", role.name()),
             Self::Entropy => f.write_str("the system gives no random bytes"),
             Self::Pool => f.write_str(
                 "a pool keeps 1 to max links; each is a caller without an id or a key of its own",

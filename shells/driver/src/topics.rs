@@ -13,20 +13,26 @@ use std::task::{Context, Poll, Waker};
 
 /// What is published on the topics of some patterns, each publication once, however many of them
 /// stand for its topic. Dropping it ends the subscription.
+///
+/// What is not read is kept up to 1,024 publications or 1 MiB of them; beyond that the oldest give
+/// way, and [`Received::Missed`] says how many did.
 #[derive(Debug)]
+#[must_use = "dropping it ends the subscription"]
 pub struct Subscription {
     id: u64,
     engine: Weak<Engine>,
-    queue: Arc<Mutex<Queue>>,
+    queue: SharedQueue,
 }
 
 /// What a subscription yields.
 #[derive(Clone, Debug)]
 pub enum Received {
-    /// Something was published. [`Publication::gap`] says what is missing before it.
+    /// Something was published. [`Publication::gap`] says what did not reach this node before it.
     Publication(Publication),
-    /// So many publications were left out here, because they were not taken fast enough. Those on
-    /// one topic are counted again by the gap of the next one there.
+    /// So many publications were left out since this was said last, because they were not taken
+    /// fast enough: by this node from its Main, which may be anyone's and which the gap of the next
+    /// one on the same topic counts again, or by whoever reads this subscription, which no gap
+    /// counts.
     Missed {
         /// How many.
         count: u64,
@@ -42,8 +48,29 @@ struct Queue {
     pending: BTreeSet<Arc<str>>,
     refused: Option<CallError>,
     ended: bool,
-    /// Of who waits for publications, and of who waits for the Main.
-    wakers: [Option<Waker>; 2],
+    /// Who waits for publications.
+    readers: Waiters,
+    /// Who waits for the Main.
+    waiters: Waiters,
+}
+
+/// Tasks to wake. Several may wait for the same: each looks again and waits again if there is
+/// nothing for it.
+#[derive(Debug, Default)]
+struct Waiters(Vec<Waker>);
+
+impl Waiters {
+    /// Nothing is dropped here: the last waker of a task may drop the task and all it holds, and
+    /// the queue is locked.
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.0.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.0.push(cx.waker().clone());
+        }
+    }
+
+    fn wake(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.append(&mut self.0);
+    }
 }
 
 impl<R: Runtime> Node<R> {
@@ -89,7 +116,6 @@ impl<R: Runtime> Node<R> {
     }
 
     /// A subscription to nothing yet: patterns are added and taken away one by one.
-    #[must_use]
     pub fn subscription(&self) -> Subscription {
         self.engine.subscription()
     }
@@ -103,11 +129,11 @@ impl<R: Runtime> Node<R> {
 }
 
 impl Subscription {
-    pub(crate) fn new(id: u64, engine: &Arc<Engine>, queue: SharedQueue) -> Self {
-        Self { id, engine: Arc::downgrade(engine), queue: queue.0 }
+    pub(crate) const fn new(id: u64, engine: Weak<Engine>, queue: SharedQueue) -> Self {
+        Self { id, engine, queue }
     }
 
-    /// Adds a pattern. Tells whether it is new here.
+    /// Adds a pattern. Tells whether it is new here; nothing is where the node is gone.
     ///
     /// # Errors
     /// A [`CallError`] when it is not a pattern or a bound is reached.
@@ -124,7 +150,8 @@ impl Subscription {
     }
 
     /// Waits until the Main has confirmed all patterns: whatever is published there from then on
-    /// comes. Other Mains know of a pattern a moment later.
+    /// comes. Other Mains know of a pattern a moment later. A link that is lost afterwards and
+    /// comes back is of no account here; `Event::Subscribed` is said again then.
     ///
     /// # Errors
     /// A [`CallError`] when it refused one; the others still stand.
@@ -132,26 +159,35 @@ impl Subscription {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
+    /// Ends it at once, for whoever waits as well: what has come already can still be taken, and
+    /// then there is nothing any more. Patterns added from now on are ignored.
+    pub fn end(&self) {
+        if let Some(engine) = self.engine.upgrade() {
+            engine.end_subscription(self.id);
+        }
+    }
+
     fn poll_ready(&self, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if let Some(error) = queue.refused.take() {
             return Poll::Ready(Err(error));
         }
         if queue.pending.is_empty() || queue.ended {
             return Poll::Ready(Ok(()));
         }
-        queue.wakers[1] = Some(cx.waker().clone());
+        queue.waiters.wait(cx);
         Poll::Pending
     }
 
-    /// The next publication; nothing when the node is gone.
+    /// The next publication; nothing when it was ended or the node is gone. Each goes to one of
+    /// those who wait.
     pub async fn next(&self) -> Option<Received> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The same for those who write futures by hand.
     pub fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Received>> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.missed > 0 {
             let count = std::mem::take(&mut queue.missed);
             return Poll::Ready(Some(Received::Missed { count }));
@@ -163,19 +199,15 @@ impl Subscription {
         if queue.ended {
             return Poll::Ready(None);
         }
-        queue.wakers[0] = Some(cx.waker().clone());
+        queue.readers.wait(cx);
         Poll::Pending
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(engine) = self.engine.upgrade() {
-            engine.unsubscribe(self.id);
+            engine.close_subscription(self.id);
         }
     }
 }
@@ -185,18 +217,18 @@ impl Drop for Subscription {
 pub(crate) struct SharedQueue(Arc<Mutex<Queue>>);
 
 impl SharedQueue {
-    fn change(&self, wakes: &mut Vec<Waker>, waits_for: usize, change: impl FnOnce(&mut Queue)) {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut queue);
-        wakes.extend(queue.wakers[waits_for].take());
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// All subscriptions of a node.
+/// All subscriptions of a node. Who is to be woken is handed out: to be woken, or just dropped,
+/// once no lock is held.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
-    last_id: u64,
-    all: BTreeMap<u64, Subscriber>,
+    /// By their ids. The id of one that has ended goes to the next one that comes.
+    all: Vec<Option<Subscriber>>,
+    free: Vec<u64>,
     patterns: BTreeMap<Arc<str>, Pattern>,
     by_topic: TopicTree<u64>,
     found: Vec<u64>,
@@ -210,18 +242,22 @@ struct Subscriber {
 
 #[derive(Debug, Default)]
 struct Pattern {
-    users: BTreeSet<u64>,
+    /// Who has it, in rising order.
+    users: Vec<u64>,
     confirmed: bool,
 }
 
 impl Subscribers {
     /// A subscription to nothing.
     pub(crate) fn open(&mut self) -> (u64, SharedQueue) {
-        self.last_id += 1;
         let queue = SharedQueue::default();
         let subscriber = Subscriber { queue: queue.clone(), ..Subscriber::default() };
-        self.all.insert(self.last_id, subscriber);
-        (self.last_id, queue)
+        let id = self.free.pop().unwrap_or(self.all.len() as u64);
+        match self.all.get_mut(id as usize) {
+            Some(place) => *place = Some(subscriber),
+            None => self.all.push(Some(subscriber)),
+        }
+        (id, queue)
     }
 
     /// Whether anybody has this pattern.
@@ -231,18 +267,18 @@ impl Subscribers {
 
     /// Adds a legal pattern to a subscription. Tells whether it is new there.
     pub(crate) fn add(&mut self, id: u64, pattern: &str) -> bool {
-        let Some(subscriber) = self.all.get_mut(&id) else { return false };
+        let Some(subscriber) = subscriber(&mut self.all, id) else { return false };
         let pattern = Arc::<str>::from(pattern);
         if !subscriber.patterns.insert(Arc::clone(&pattern)) {
             return false;
         }
         self.by_topic.insert(&pattern, id);
         let known = self.patterns.entry(Arc::clone(&pattern)).or_default();
-        known.users.insert(id);
+        if let Err(at) = known.users.binary_search(&id) {
+            known.users.insert(at, id);
+        }
         if !known.confirmed {
-            subscriber.queue.change(&mut Vec::new(), 1, |queue| {
-                queue.pending.insert(pattern);
-            });
+            subscriber.queue.lock().pending.insert(pattern);
         }
         true
     }
@@ -255,16 +291,16 @@ impl Subscribers {
         pattern: &str,
         wakes: &mut Vec<Waker>,
     ) -> (bool, bool) {
-        let Some(subscriber) = self.all.get_mut(&id) else { return (false, false) };
+        let Some(subscriber) = subscriber(&mut self.all, id) else { return (false, false) };
         if !subscriber.patterns.remove(pattern) {
             return (false, false);
         }
-        subscriber.queue.change(wakes, 1, |queue| {
-            queue.pending.remove(pattern);
-        });
+        subscriber.queue.lock().settled(pattern, wakes);
         self.by_topic.remove(pattern, id);
         let Some(known) = self.patterns.get_mut(pattern) else { return (true, false) };
-        known.users.remove(&id);
+        if let Ok(at) = known.users.binary_search(&id) {
+            known.users.remove(at);
+        }
         let is_last = known.users.is_empty();
         if is_last {
             self.patterns.remove(pattern);
@@ -272,12 +308,29 @@ impl Subscribers {
         (true, is_last)
     }
 
-    /// Ends a subscription. Returns its patterns that nobody else has.
-    pub(crate) fn close(&mut self, id: u64) -> Vec<Arc<str>> {
-        let patterns = self.all.get(&id).map(|subscriber| subscriber.patterns.clone());
-        let mut patterns = Vec::from_iter(patterns.unwrap_or_default());
-        patterns.retain(|pattern| self.remove(id, pattern, &mut Vec::new()).1);
-        self.all.remove(&id);
+    /// Whether a subscription was ended.
+    pub(crate) fn is_ended(&mut self, id: u64) -> bool {
+        subscriber(&mut self.all, id).is_none_or(|subscriber| subscriber.queue.lock().ended)
+    }
+
+    /// Ends a subscription. Returns its patterns that nobody else has. Its id stays its own until
+    /// it is closed.
+    pub(crate) fn end(&mut self, id: u64, wakes: &mut Vec<Waker>) -> Vec<Arc<str>> {
+        let Some(ending) = subscriber(&mut self.all, id) else { return Vec::new() };
+        let mut patterns = Vec::from_iter(ending.patterns.iter().cloned());
+        patterns.retain(|pattern| self.remove(id, pattern, wakes).1);
+        if let Some(ended) = subscriber(&mut self.all, id) {
+            ended.queue.lock().end(wakes);
+        }
+        patterns
+    }
+
+    /// Ends a subscription and forgets it. Returns its patterns that nobody else has.
+    pub(crate) fn close(&mut self, id: u64, wakes: &mut Vec<Waker>) -> Vec<Arc<str>> {
+        let patterns = self.end(id, wakes);
+        if self.all.get_mut(id as usize).is_some_and(|place| place.take().is_some()) {
+            self.free.push(id);
+        }
         patterns
     }
 
@@ -285,10 +338,9 @@ impl Subscribers {
     pub(crate) fn confirmed(&mut self, pattern: &str, wakes: &mut Vec<Waker>) {
         let Some(known) = self.patterns.get_mut(pattern) else { return };
         known.confirmed = true;
-        for subscriber in known.users.iter().filter_map(|id| self.all.get(id)) {
-            subscriber.queue.change(wakes, 1, |queue| {
-                queue.pending.remove(pattern);
-            });
+        for id in &known.users {
+            let Some(subscriber) = subscriber(&mut self.all, *id) else { continue };
+            subscriber.queue.lock().settled(pattern, wakes);
         }
     }
 
@@ -297,8 +349,8 @@ impl Subscribers {
         let users = self.patterns.get(pattern).map(|known| known.users.clone());
         for id in users.into_iter().flatten() {
             self.remove(id, pattern, wakes);
-            if let Some(subscriber) = self.all.get(&id) {
-                subscriber.queue.change(wakes, 1, |queue| queue.refused = Some(error.clone()));
+            if let Some(subscriber) = subscriber(&mut self.all, id) {
+                subscriber.queue.lock().refused = Some(error.clone());
             }
         }
     }
@@ -307,22 +359,41 @@ impl Subscribers {
     pub(crate) fn deliver(&mut self, publication: &Publication, wakes: &mut Vec<Waker>) {
         let mut found = std::mem::take(&mut self.found);
         self.by_topic.find(publication.topic(), &mut found);
-        for subscriber in found.drain(..).filter_map(|id| self.all.get(&id)) {
-            subscriber.queue.change(wakes, 0, |queue| queue.push(publication.clone()));
+        for id in found.drain(..) {
+            let Some(subscriber) = subscriber(&mut self.all, id) else { continue };
+            subscriber.queue.lock().push(publication.clone(), wakes);
         }
         self.found = found;
     }
 
     /// Some were not passed on to this node: that may be anyone's.
     pub(crate) fn missed(&self, count: u32, wakes: &mut Vec<Waker>) {
-        for subscriber in self.all.values() {
-            subscriber.queue.change(wakes, 0, |queue| queue.missed += u64::from(count));
+        let all = self.all.iter().flatten();
+        for subscriber in all.filter(|subscriber| !subscriber.patterns.is_empty()) {
+            let mut queue = subscriber.queue.lock();
+            queue.missed += u64::from(count);
+            queue.readers.wake(wakes);
         }
     }
 }
 
 impl Queue {
-    fn push(&mut self, publication: Publication) {
+    /// The Main has said what it says of a pattern, or nobody wants to know any more.
+    fn settled(&mut self, pattern: &str, wakes: &mut Vec<Waker>) {
+        self.pending.remove(pattern);
+        self.waiters.wake(wakes);
+    }
+
+    fn end(&mut self, wakes: &mut Vec<Waker>) {
+        self.ended = true;
+        self.readers.wake(wakes);
+        self.waiters.wake(wakes);
+    }
+
+    fn push(&mut self, publication: Publication, wakes: &mut Vec<Waker>) {
+        let is_behind = self.publications.len() >= SHARED_MAX;
+        let publication = if is_behind { publication.detached() } else { publication };
+        self.readers.wake(wakes);
         self.bytes += cost(&publication);
         self.publications.push_back(publication);
         while self.publications.len() > QUEUE_MAX
@@ -338,22 +409,30 @@ impl Queue {
 impl Drop for Subscribers {
     fn drop(&mut self) {
         let mut wakes = Vec::new();
-        for subscriber in self.all.values() {
-            for waits_for in 0..2 {
-                subscriber.queue.change(&mut wakes, waits_for, |queue| queue.ended = true);
-            }
+        for subscriber in self.all.iter().flatten() {
+            subscriber.queue.lock().end(&mut wakes);
         }
         wakes.into_iter().for_each(Waker::wake);
     }
 }
 
+fn subscriber(all: &mut [Option<Subscriber>], id: u64) -> Option<&mut Subscriber> {
+    all.get_mut(id as usize)?.as_mut()
+}
+
 fn cost(publication: &Publication) -> usize {
-    publication.body().len() + OVERHEAD_BYTES
+    publication.length() + OVERHEAD_BYTES
 }
 
 /// Publications kept for a subscription that does not read them.
 const QUEUE_MAX: usize = 1_024;
 /// Bytes of them, unless it is a single one.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
-/// What a publication costs besides its body.
+/// What a publication costs besides its bytes.
 const OVERHEAD_BYTES: usize = 256;
+/// Publications of a queue that may keep alive whatever was read together with them. Beyond that
+/// each has memory of its own, so that the bound on bytes holds.
+const SHARED_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests;

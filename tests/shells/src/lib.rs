@@ -1,18 +1,20 @@
 //! What every shell has to do over every transport: one list of scenarios.
 //!
-//! Homes and callers of a scenario run on the shell under test and reach a Main, which is anywhere
-//! and on any shell, by nothing but its address. So the scenarios need no socket, no thread and no
-//! clock of their own, and run in a browser as they do on a server. A scenario that fails says why
-//! in a text and does not panic, which a browser could not report.
+//! Homes and callers of a scenario run on the shell under test and reach two Mains, which are
+//! federated, anywhere and on any shell, by nothing but their addresses. So the scenarios need no
+//! socket, no thread and no clock of their own, and run in a browser as they do on a server. A
+//! scenario that fails says why in a text and does not panic, which a browser could not report.
 //!
 //! No outcome depends on how fast anything runs: a scenario waits for what must happen, however
 //! long that takes, and [`PATIENCE`] only ends what hangs.
 
 mod calls;
+mod cut;
 mod desk;
 mod endings;
 mod links;
 mod streams;
+mod topics;
 mod world;
 
 use futures_util::FutureExt;
@@ -69,6 +71,11 @@ pub fn scenarios<R: Runtime>() -> Vec<Scenario<R>> {
         links::who_shows_the_wrong_token_is_refused_with_the_reason,
         links::who_belongs_to_another_cluster_is_refused_with_the_reason,
         links::a_home_that_leaves_in_good_order_loses_no_call,
+        topics::who_subscribed_gets_all_in_order_and_nothing_twice,
+        topics::a_publication_crosses_to_another_main,
+        topics::a_subscription_outlives_its_link_and_the_gap_is_told,
+        topics::who_does_not_read_misses_the_oldest_and_is_told,
+        topics::a_pattern_too_many_is_refused_and_the_others_stand,
     ];
     // A panic that cannot be caught ends the program, as on wasm32.
     #[cfg(panic = "unwind")]

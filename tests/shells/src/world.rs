@@ -1,4 +1,4 @@
-//! Where a scenario takes place: a Main at an address, and nodes on the shell under test.
+//! Where a scenario takes place: Mains at addresses, and nodes on the shell under test.
 
 use crate::desk::Desk;
 use bytes::Bytes;
@@ -13,10 +13,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A Main at an address, and what nodes need to be let in by it. It has default limits, whatever
-/// token is named here, and the cluster `default`.
+/// Two Mains at addresses, and what nodes need to be let in by them. They have default limits,
+/// whatever token is named here, the cluster `default`, and a link between them. Where nothing else
+/// is said, a scenario takes place at the first.
 pub struct World<R> {
-    main: Endpoint,
+    mains: [Endpoint; 2],
     token: String,
     runtime: Box<dyn Fn() -> R + Send + Sync>,
 }
@@ -28,16 +29,22 @@ pub(crate) struct Home<R> {
 }
 
 impl<R: Runtime> World<R> {
-    /// Nodes will run on what `runtime` returns and dial `main`, which asks for `token`.
+    /// Nodes will run on what `runtime` returns and dial one of `mains`, which ask for `token`.
     ///
     /// # Errors
-    /// [`EndpointError`] when `main` is no address.
+    /// [`EndpointError`] when one of `mains` is no address.
     pub fn new(
-        main: &str,
+        [first, second]: [&str; 2],
         token: &str,
         runtime: impl Fn() -> R + Send + Sync + 'static,
     ) -> Result<Self, EndpointError> {
-        Ok(Self { main: Endpoint::parse(main)?, token: token.into(), runtime: Box::new(runtime) })
+        let mains = [Endpoint::parse(first)?, Endpoint::parse(second)?];
+        Ok(Self { mains, token: token.into(), runtime: Box::new(runtime) })
+    }
+
+    /// The shell under test, for a node that is started in another way.
+    pub(crate) fn runtime(&self) -> R {
+        (self.runtime)()
     }
 
     /// A name that no other scenario has, nor the same one when it is run again.
@@ -56,7 +63,7 @@ impl<R: Runtime> World<R> {
         let mut config = NodeConfig::new(role);
         config.node_id = Some(node_id.into());
         config.token = Some(self.token.clone());
-        config.upstreams = vec![self.main.clone()];
+        config.upstreams = vec![self.mains[0].clone()];
         config
     }
 
@@ -66,7 +73,14 @@ impl<R: Runtime> World<R> {
 
     /// A caller that is linked.
     pub(crate) async fn caller(&self) -> Result<Node<R>, String> {
-        let caller = self.start(self.config(Role::Caller, &self.name("caller")))?;
+        self.caller_at(0).await
+    }
+
+    /// The same at one of both Mains.
+    pub(crate) async fn caller_at(&self, main: usize) -> Result<Node<R>, String> {
+        let mut config = self.config(Role::Caller, &self.name("caller"));
+        config.upstreams = vec![self.mains[main].clone()];
+        let caller = self.start(config)?;
         self.within("the caller is linked", caller.connected()).await?;
         Ok(caller)
     }

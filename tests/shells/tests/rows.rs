@@ -14,12 +14,12 @@ use relay_shell_tests::{World, scenarios};
 use relay_smol::Smol;
 use relay_tokio::Tokio;
 
-/// A test for each line: the shell of Homes and callers, and the Main that they reach.
+/// A test for each line: the shell of Homes and callers, and the Mains that they reach.
 macro_rules! rows {
     ($($name:ident: $shell:ty => $main:ident;)+) => {
         $(#[test]
         fn $name() {
-            run(&mains::$main(), <$shell>::current);
+            run(mains::$main, <$shell>::current);
         })+
     };
 }
@@ -37,17 +37,17 @@ rows! {
 
 #[test]
 fn tokio_over_tls() {
-    run(&secure::tls(), secure::believing);
+    run(secure::tls, secure::believing);
 }
 
 #[test]
 fn tokio_over_websockets_and_tls() {
-    run(&secure::websocket(), secure::believing);
+    run(secure::websocket, secure::believing);
 }
 
 #[test]
 fn tokio_over_quic() {
-    run(&secure::quic(), secure::believing);
+    run(secure::quic, secure::believing);
 }
 
 /// A runtime that futures can be waited for on.
@@ -67,9 +67,15 @@ impl Shell for Smol {
     }
 }
 
-/// Runs every scenario, whatever comes of the ones before it, on what `runtime` returns.
-fn run<S: Shell>(main: &str, runtime: impl Fn() -> S + Send + Sync + 'static) {
-    let world = World::new(main, mains::TOKEN, runtime).expect("an address");
+/// Runs every scenario, whatever comes of the ones before it, on what `runtime` returns, at two of
+/// the Mains that `main` starts.
+fn run<S: Shell>(
+    main: fn(Option<&str>) -> String,
+    runtime: impl Fn() -> S + Send + Sync + 'static,
+) {
+    let first = main(None);
+    let second = main(Some(&first));
+    let world = World::new([&first, &second], mains::TOKEN, runtime).expect("an address");
     let list = scenarios();
     let count = list.len();
     let failures = S::block_on(async {

@@ -1,7 +1,7 @@
 //! What is published, and who subscribed.
 
 use super::{Engine, Inner};
-use crate::topics::Subscription;
+use crate::topics::{Subscribers, Subscription};
 use relay_core::{CallError, Event, Publish, Published};
 use std::sync::Arc;
 use std::task::Waker;
@@ -18,7 +18,7 @@ impl Engine {
     /// A subscription to nothing yet.
     pub fn subscription(self: &Arc<Self>) -> Subscription {
         let (id, queue) = self.lock().subscribers.open();
-        Subscription::new(id, self, queue)
+        Subscription::new(id, Arc::downgrade(self), queue)
     }
 
     /// Patterns that are subscribed to at this node, each with the number of links.
@@ -30,6 +30,9 @@ impl Engine {
 
     pub(crate) fn add_pattern(self: &Arc<Self>, id: u64, pattern: &str) -> Result<bool, CallError> {
         self.run(|inner, now| {
+            if inner.subscribers.is_ended(id) {
+                return Ok(false);
+            }
             if !inner.subscribers.has(pattern) {
                 inner.node.subscribe(pattern, now, &mut inner.out)?;
             }
@@ -50,12 +53,25 @@ impl Engine {
         was_there
     }
 
-    pub(crate) fn unsubscribe(self: &Arc<Self>, id: u64) {
+    pub(crate) fn end_subscription(self: &Arc<Self>, id: u64) {
+        self.unsubscribe(|subscribers, wakes| subscribers.end(id, wakes));
+    }
+
+    pub(crate) fn close_subscription(self: &Arc<Self>, id: u64) {
+        self.unsubscribe(|subscribers, wakes| subscribers.close(id, wakes));
+    }
+
+    fn unsubscribe(
+        self: &Arc<Self>,
+        end: impl FnOnce(&mut Subscribers, &mut Vec<Waker>) -> Vec<Arc<str>>,
+    ) {
+        let mut wakes = Vec::new();
         self.run(|inner, now| {
-            for pattern in inner.subscribers.close(id) {
+            for pattern in end(&mut inner.subscribers, &mut wakes) {
                 inner.node.unsubscribe(&pattern, now, &mut inner.out);
             }
         });
+        wakes.into_iter().for_each(Waker::wake);
     }
 }
 

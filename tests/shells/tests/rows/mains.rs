@@ -1,28 +1,33 @@
-//! Mains that scenarios reach: each on a thread of its own, until the program ends.
+//! Mains that scenarios reach: each on a thread of its own, until the program ends. A Main may have
+//! a peer, which it federates with.
 
 use relay_driver::Runtime;
-use relay_driver::api::{NodeConfig, Role};
+use relay_driver::api::{Endpoint, NodeConfig, Role};
+use relay_smol::Smol;
+use relay_tokio::Tokio;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Sender, channel};
 
-pub(crate) fn tokio_tcp() -> String {
-    tokio_main("tcp", async |node, socket| node.accept(relay_tokio::Tcp::new(socket)))
+pub(crate) fn tokio_tcp(peer: Option<&str>) -> String {
+    tokio_main("tcp", peer, Tokio::current, async |node, socket| {
+        node.accept(relay_tokio::Tcp::new(socket));
+    })
 }
 
-pub(crate) fn tokio_websocket() -> String {
-    tokio_main("ws", async |node, socket| {
+pub(crate) fn tokio_websocket(peer: Option<&str>) -> String {
+    tokio_main("ws", peer, Tokio::current, async |node, socket| {
         if let Ok(socket) = relay_tokio::WebSocket::upgrade(socket).await {
             node.accept(socket);
         }
     })
 }
 
-pub(crate) fn smol_tcp() -> String {
-    smol_main("tcp", async |node, socket| node.accept(relay_smol::Tcp::new(socket)))
+pub(crate) fn smol_tcp(peer: Option<&str>) -> String {
+    smol_main("tcp", peer, async |node, socket| node.accept(relay_smol::Tcp::new(socket)))
 }
 
-pub(crate) fn smol_websocket() -> String {
-    smol_main("ws", async |node, socket| {
+pub(crate) fn smol_websocket(peer: Option<&str>) -> String {
+    smol_main("ws", peer, async |node, socket| {
         if let Ok(socket) = relay_smol::WebSocket::upgrade(socket).await {
             node.accept(socket);
         }
@@ -32,11 +37,14 @@ pub(crate) fn smol_websocket() -> String {
 /// A Main on tokio that hands each connection to `take`. Returns where it listens.
 pub(crate) fn tokio_main(
     scheme: &str,
+    peer: Option<&str>,
+    runtime: fn() -> Tokio,
     take: impl AsyncFn(relay_tokio::Node, tokio::net::TcpStream) + Send + 'static,
 ) -> String {
+    let peer = peer.map(str::to_owned);
     started(scheme, move |address| {
         tokio_runtime().block_on(async {
-            let node = start();
+            let node = start(peer.as_deref(), runtime());
             let listener = tokio::net::TcpListener::bind(ANY_PORT).await.expect("a port");
             address.send(listener.local_addr().expect("bound")).expect("awaited");
             while let Ok((socket, _)) = listener.accept().await {
@@ -49,11 +57,13 @@ pub(crate) fn tokio_main(
 /// The same on smol.
 fn smol_main(
     scheme: &str,
+    peer: Option<&str>,
     take: impl AsyncFn(relay_smol::Node, smol::net::TcpStream) + Send + 'static,
 ) -> String {
+    let peer = peer.map(str::to_owned);
     started(scheme, move |address| {
         smol::block_on(async {
-            let node = start();
+            let node = start(peer.as_deref(), Smol::current());
             let listener = smol::net::TcpListener::bind(ANY_PORT).await.expect("a port");
             address.send(listener.local_addr().expect("bound")).expect("awaited");
             while let Ok((socket, _)) = listener.accept().await {
@@ -72,10 +82,12 @@ pub(crate) fn started(
     format!("{scheme}://{}", address.recv().expect("the Main starts"))
 }
 
-pub(crate) fn start<R: Runtime>() -> relay_driver::Node<R> {
+pub(crate) fn start<R: Runtime>(peer: Option<&str>, runtime: R) -> relay_driver::Node<R> {
     let mut config = NodeConfig::new(Role::Main);
     config.token = Some(TOKEN.into());
-    relay_driver::Node::start(config).expect("starts")
+    config.upstreams =
+        peer.map(|peer| Endpoint::parse(peer).expect("an address")).into_iter().collect();
+    relay_driver::Node::start_on(config, runtime).expect("starts")
 }
 
 pub(crate) fn tokio_runtime() -> tokio::runtime::Runtime {

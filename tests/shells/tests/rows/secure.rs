@@ -8,15 +8,17 @@ use relay_tokio::{SocketOptions, Tokio, WebSocket, quic};
 use std::sync::LazyLock;
 
 /// Bare frames over TLS.
-pub(crate) fn tls() -> String {
+pub(crate) fn tls(peer: Option<&str>) -> String {
     let acceptor = server().relay_acceptor().expect("usable");
-    tokio_main("tls", async move |node, socket| acceptor.accept_link(&node, socket))
+    tokio_main("tls", peer, believing, async move |node, socket| {
+        acceptor.accept_link(&node, socket);
+    })
 }
 
 /// A WebSocket over TLS.
-pub(crate) fn websocket() -> String {
+pub(crate) fn websocket(peer: Option<&str>) -> String {
     let acceptor = server().http_acceptor().expect("usable");
-    tokio_main("wss", async move |node, socket| {
+    tokio_main("wss", peer, believing, async move |node, socket| {
         let Ok(stream) = acceptor.accept(socket).await else { return };
         if let Ok(link) = WebSocket::upgrade(stream).await {
             node.accept(link);
@@ -25,14 +27,15 @@ pub(crate) fn websocket() -> String {
 }
 
 /// QUIC.
-pub(crate) fn quic() -> String {
-    started("quic", |address| {
+pub(crate) fn quic(peer: Option<&str>) -> String {
+    let peer = peer.map(str::to_owned);
+    started("quic", move |address| {
         tokio_runtime().block_on(async {
             let any_port = ([127, 0, 0, 1], 0).into();
             let options = SocketOptions::default();
             let listener = quic::Listener::bind(any_port, &server(), &options).expect("a port");
             address.send(listener.local_addr().expect("bound")).expect("awaited");
-            listener.serve(start()).await;
+            listener.serve(start(peer.as_deref(), believing())).await;
         });
     })
 }
