@@ -224,6 +224,32 @@ fn p09_what_comes_twice_or_late_is_not_delivered_and_gaps_are_told() {
     assert_eq!(told, expected);
 }
 
+/// What was given up and asked for again is answered twice; only the last answer counts.
+#[test]
+fn a_late_answer_is_not_about_the_subscription_that_there_is_now() {
+    let answers = |answers: &[(u8, bool)]| {
+        let mut machine = Machine::dialling(Role::Home, Stage::Open);
+        machine.act(|node, _, out| {
+            node.subscribe("news", Instant::ZERO, out).expect("legal");
+            node.unsubscribe("news", Instant::ZERO, out);
+            node.subscribe("news", Instant::ZERO, out).expect("legal");
+        });
+        for (number, is_told) in answers {
+            let mut payload = subscribe(*number, "news");
+            if *number == 16 {
+                payload.extend([1, 0]);
+            }
+            let outputs = machine.receive(&frame(FrameKind::Control, 0, &payload));
+            let told = outputs.iter().any(|output| matches!(output, Output::Event(_)));
+            assert_eq!((told, closed(&outputs)), (*is_told, None), "{number}");
+        }
+        machine.node().control().subscriptions().count()
+    };
+    assert_eq!(answers(&[(14, false), (15, false), (14, true), (14, false)]), 1);
+    assert_eq!(answers(&[(16, false), (15, false), (14, true)]), 1);
+    assert_eq!(answers(&[(14, false), (15, false), (16, true)]), 0, "refused in the end");
+}
+
 #[test]
 fn a_damaged_publication_goes_no_further() {
     let bytes = frame(FrameKind::Publish, 0, &publication("news", "peer", 1, b"12345678"));

@@ -128,7 +128,7 @@ impl Control {
                 out.event(Event::RegistrationRefused { service, code, message });
             }
             ControlMessage::Leaving => self.peer_leaves(link, now, out),
-            _ => return self.handle_topics(message, now, out),
+            _ => return self.handle_topics(link, message, now, out),
         }
         true
     }

@@ -27,6 +27,9 @@ use alloc::vec::Vec;
 pub(super) struct Subscriptions {
     /// By the local application.
     own: BTreeSet<Arc<str>>,
+    /// Answers of the Main that are still to come, for each pattern: only the last one is about the
+    /// subscription that there is now.
+    awaited: BTreeMap<Arc<str>, u32>,
     /// By anybody.
     patterns: BTreeMap<Arc<str>, Asked>,
     /// Patterns, those of several links counted for each of them.
@@ -48,6 +51,7 @@ impl Subscriptions {
     pub(super) fn holdings(&self) -> Holdings {
         let all = Holdings::default().entries::<(Arc<str>, Asked)>(self.patterns.len());
         all.entries::<(LinkId, Arc<str>)>(self.count as usize)
+            .entries::<(Arc<str>, u32)>(self.awaited.len())
     }
 
     /// The number of the word that peers are told of this pattern, if they are told of it.
@@ -92,7 +96,7 @@ impl Control {
         if is_main {
             out.event(Event::Subscribed { pattern: String::from(&*pattern) });
         } else if let Some(main) = self.upstream() {
-            self.send(main, &ControlMessage::Subscribe { pattern: &pattern }, out);
+            self.ask_main(main, &pattern, out);
         }
         Ok(())
     }
@@ -143,16 +147,22 @@ impl Control {
     #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it may not say")]
     pub(super) fn handle_topics(
         &mut self,
+        link: LinkId,
         message: ControlMessage<'_>,
         now: Instant,
         out: &mut Outbox,
     ) -> bool {
         match message {
             ControlMessage::Subscribed { pattern } => {
-                out.event(Event::Subscribed { pattern: String::from(pattern) });
+                if self.is_about_now(link, pattern) {
+                    out.event(Event::Subscribed { pattern: String::from(pattern) });
+                }
             }
             ControlMessage::Unsubscribed { .. } => {}
             ControlMessage::NotSubscribed { pattern, code, message } => {
+                if !self.is_about_now(link, pattern) {
+                    return true;
+                }
                 if let Some(pattern) = self.subscriptions.own.take(pattern) {
                     self.remove_subscription(LOCAL, &pattern, now, out);
                 }
@@ -173,13 +183,34 @@ impl Control {
     }
 
     /// Tells a Main, over a new link, what is subscribed to here.
-    pub(super) fn introduce_topics(&self, link: LinkId, out: &mut Outbox) {
+    pub(super) fn introduce_topics(&mut self, link: LinkId, out: &mut Outbox) {
         if planted!("resubscribe_forgotten") {
             return;
         }
-        for pattern in &self.subscriptions.own {
-            self.send(link, &ControlMessage::Subscribe { pattern }, out);
+        self.subscriptions.awaited.clear();
+        for pattern in self.subscriptions.own.clone() {
+            self.ask_main(link, &pattern, out);
         }
+    }
+
+    fn ask_main(&mut self, main: LinkId, pattern: &Arc<str>, out: &mut Outbox) {
+        *self.subscriptions.awaited.entry(Arc::clone(pattern)).or_default() += 1;
+        self.send(main, &ControlMessage::Subscribe { pattern }, out);
+    }
+
+    /// Whether an answer is about the subscription that there is now: what was given up in the
+    /// meantime is answered as well, and so is what was asked over an older link.
+    fn is_about_now(&mut self, link: LinkId, pattern: &str) -> bool {
+        if self.upstream() != Some(link) {
+            return false;
+        }
+        let Some(awaited) = self.subscriptions.awaited.get_mut(pattern) else { return false };
+        *awaited -= 1;
+        let is_last = *awaited == 0;
+        if is_last {
+            self.subscriptions.awaited.remove(pattern);
+        }
+        is_last && self.subscriptions.own.contains(pattern)
     }
 
     /// A link ended, and with it what it had subscribed to.
