@@ -312,6 +312,13 @@ impl<R: Runtime> Node<R> {
         self.engine.subscriptions()
     }
 
+    /// The same in parts, for those who show them: at most `most` patterns behind `after`, in the
+    /// order of their bytes. The first part is behind the empty text.
+    #[must_use]
+    pub fn subscriptions_after(&self, after: &str, most: usize) -> Vec<(String, u32)> {
+        self.engine.subscriptions_after(after, most)
+    }
+
     /// Offers a service to everyone.
     ///
     /// # Errors

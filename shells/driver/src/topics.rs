@@ -65,6 +65,13 @@ impl Subscription {
         self.engine.upgrade().is_some_and(|engine| engine.remove_pattern(self.id, pattern))
     }
 
+    /// Whether this pattern is one of this subscription: added, and neither taken away nor refused
+    /// by the Main.
+    #[must_use]
+    pub fn has(&self, pattern: &str) -> bool {
+        self.engine.upgrade().is_some_and(|engine| engine.has_pattern(self.id, pattern))
+    }
+
     /// Waits until the Main has confirmed all patterns: whatever is published there from then on
     /// comes. Other Mains know of a pattern a moment later.
     ///
@@ -74,7 +81,11 @@ impl Subscription {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
-    fn poll_ready(&self, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
+    /// The same for those who write futures by hand. The one that asked last is woken.
+    ///
+    /// # Errors
+    /// As [`Self::ready`].
+    pub fn poll_ready(&self, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
         let mut queue = self.lock();
         if let Some(error) = queue.refused.take() {
             return Poll::Ready(Err(error));
@@ -171,6 +182,11 @@ impl Subscribers {
         self.patterns.contains_key(pattern)
     }
 
+    /// Whether a subscription has this pattern.
+    pub(crate) fn is_subscribed(&self, id: u64, pattern: &str) -> bool {
+        self.all.get(&id).is_some_and(|subscriber| subscriber.patterns.contains(pattern))
+    }
+
     /// Adds a legal pattern to a subscription. Tells whether it is new there.
     pub(crate) fn add(&mut self, id: u64, pattern: &str) -> bool {
         let Some(subscriber) = self.all.get_mut(&id) else { return false };
@@ -241,6 +257,8 @@ impl Subscribers {
             self.remove(id, pattern, wakes);
             if let Some(subscriber) = self.all.get(&id) {
                 subscriber.queue.change(wakes, 1, |queue| queue.refused = Some(error.clone()));
+                // Nobody may wait for the Main any more: it had confirmed the pattern before.
+                subscriber.queue.change(wakes, 0, |_| {});
             }
         }
     }
