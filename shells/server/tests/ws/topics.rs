@@ -276,7 +276,7 @@ async fn k15_a_subscriber_at_one_main_hears_a_publisher_at_another() {
     let (a, b) =
         (server(Role::Main, "main-x", None).await, server(Role::Main, "main-y", None).await);
     a.node.add_peer(&endpoint(&b));
-    within(a.node.connected()).await;
+    until(|| a.node.census().links.mains == 1 && b.node.census().links.mains == 1).await;
     let (mut subscriber, mut publisher) = (a.client().await, b.client().await);
     subscriber.subscribe("messages.user.*").await;
     // The other Main learns of it a moment later; from then on nothing is lost.
