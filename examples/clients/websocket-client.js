@@ -106,7 +106,7 @@ export class RelayClient {
       await this.#ask({ type: "subscribe", topic: pattern });
     } catch (error) {
       // A connection that broke is not a refusal: the next one asks again.
-      if (error.data.code === "LINK_LOST") return end;
+      if (error.data.code === "LINK_LOST" && !this.#isClosed) return end;
       hearing.delete(hear);
       if (hearing.size === 0) this.#subscriptions.delete(pattern);
       throw error;

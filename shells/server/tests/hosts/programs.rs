@@ -15,7 +15,9 @@ async fn a_program_publishes() {
     let (node, services) = parsed(
         r#"service("a", #{
                say: |topic, value| publish(topic, value),
-               try_it: |topic| { try { publish(topic, 1) } catch (error) { error.data.cause.code } },
+               try_it: |topic| {
+                   try { publish(topic, 1) } catch (error) { error.data.cause.code }
+               },
            });"#,
     );
     let heard = node.subscribe("messages.**").unwrap();
