@@ -26,8 +26,8 @@ pub use hops::{HOPS_BYTES_MAX, Hop, HopList};
 pub use priority::Priority;
 pub use publication::PublicationEnvelope;
 use reader::Reader;
-pub use record::{PAGE_BYTES_MAX, Record, records};
 pub(crate) use record::{INTEREST, Page, interest, is_labels};
+pub use record::{PAGE_BYTES_MAX, Record, records};
 
 /// A payload that does not say what its kind promises.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -50,7 +50,7 @@ impl Recent {
     }
 
     /// Forgets keys that do not matter any more.
-    pub(crate) fn retain(&mut self, matters: impl Fn(&[u8]) -> bool) {
+    pub(crate) fn retain(&mut self, mut matters: impl FnMut(&[u8]) -> bool) {
         self.young.retain(|key, _| matters(key));
         self.old.retain(|key, _| matters(key));
     }

@@ -49,9 +49,9 @@ pub(crate) use open::control_payload;
 pub use publish::{Publish, Published};
 pub use stream::StreamError;
 
-use compress::PlainServices;
 use crate::interests::Interests;
 use crate::topic::TopicTree;
+use compress::PlainServices;
 use instances::Instances;
 use links::{End, Link, Links, Network, Phase};
 use numbers::{Heard, Numbers};

@@ -77,7 +77,7 @@ pub struct TopicTree<T> {
 #[derive(Clone, Debug)]
 struct Place<T> {
     /// By name; `*` is a name like any other.
-    next: BTreeMap<Box<str>, Place<T>>,
+    next: BTreeMap<Box<str>, Self>,
     /// Whose pattern ends here.
     here: BTreeSet<T>,
     /// Whose pattern goes on with `**`.
@@ -135,12 +135,6 @@ impl<T: Ord + Copy> TopicTree<T> {
         }
     }
 
-    /// Whether anybody has a pattern that stands for `topic`.
-    #[must_use]
-    pub fn any(&self, topic: &str) -> bool {
-        self.count > 0 && self.root.any(topic.split('.'))
-    }
-
     /// Patterns, those of several people counted for each of them.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -189,15 +183,6 @@ impl<T: Ord + Copy> Place<T> {
             sets = next.find(levels.clone(), found, sets);
         }
         sets
-    }
-
-    fn any<'a>(&self, mut levels: impl Iterator<Item = &'a str> + Clone) -> bool {
-        if !self.tail.is_empty() {
-            return true;
-        }
-        let Some(level) = levels.next() else { return !self.here.is_empty() };
-        let mut ways = [self.next.get(level), self.next.get(ONE)].into_iter().flatten();
-        ways.any(|next| next.any(levels.clone()))
     }
 }
 

@@ -8,7 +8,8 @@ use ed25519_dalek::SigningKey;
 use relay_core::frame::{Frame, Kind as FrameKind};
 use relay_core::handshake::{Acceptor, Grant};
 use relay_core::{
-    CloseReason, Config, Delivery, Identity, Instant, LinkId, Node, Outbox, Output, Role, Side,
+    CloseReason, Config, Delivery, Identity, Instant, Limits, LinkId, Node, Outbox, Output, Role,
+    Side,
 };
 
 /// How far a link is.
@@ -41,7 +42,17 @@ pub(crate) struct Machine {
 impl Machine {
     /// A Main with the service `echo`, to which a peer of this role has dialled.
     pub(crate) fn accepting(peer: Role, stage: Stage) -> Self {
-        let (mut machine, key) = (Self::new(Role::Main, None), SigningKey::from_bytes(&[7; 32]));
+        Self::accepting_with(peer, stage, |_| {})
+    }
+
+    /// The same with other limits.
+    pub(crate) fn accepting_with(
+        peer: Role,
+        stage: Stage,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
+        let mut machine = Self::new(Role::Main, None, change);
+        let key = SigningKey::from_bytes(&[7; 32]);
         let hello = Hello { unix_seconds: NOW, ..Hello::honest(&key, peer, "peer") };
         machine.opening = hello.encode();
         if stage != Stage::First {
@@ -57,7 +68,7 @@ impl Machine {
 
     /// A node of this role with the service `echo`, which has dialled a Main.
     pub(crate) fn dialling(role: Role, stage: Stage) -> Self {
-        let mut machine = Self::new(role, Some("main"));
+        let mut machine = Self::new(role, Some("main"), |_| {});
         let (main, identity) =
             (Config::new(Role::Main), Identity::new(&[9; 32], None).expect("a key"));
         let mut acceptor = Acceptor::new([3; 32]);
@@ -76,9 +87,11 @@ impl Machine {
         machine
     }
 
-    fn new(role: Role, dial: Option<&str>) -> Self {
+    fn new(role: Role, dial: Option<&str>, change: impl FnOnce(&mut Limits)) -> Self {
         let identity = Identity::new(&[1; 32], None).expect("a key");
-        let mut node = Node::new(Config::new(role), identity, [2; 32]);
+        let mut config = Config::new(role);
+        change(&mut config.limits);
+        let mut node = Node::new(config, identity, [2; 32]);
         let (mut out, now) = (Outbox::default(), Instant::ZERO);
         node.set_wall_clock(NOW, now);
         node.register("echo", &["echo"], now, &mut out).expect("a legal name");
@@ -98,6 +111,15 @@ impl Machine {
         self.input.extend_from_slice(bytes);
         self.node.handle_received(self.link, &mut self.input, Instant::ZERO, &mut self.out);
         self.out.drain().collect()
+    }
+
+    /// Lets the application of the node do something and returns what the node wants to do then.
+    pub(crate) fn act<T>(
+        &mut self,
+        act: impl FnOnce(&mut Node, LinkId, &mut Outbox) -> T,
+    ) -> (T, Vec<Output>) {
+        let done = act(&mut self.node, self.link, &mut self.out);
+        (done, self.out.drain().collect())
     }
 
     /// The connection ends.

@@ -54,6 +54,7 @@ mod keys;
 mod payloads;
 mod states;
 mod streams;
+mod topics;
 
 /// The rows of the catalogue (RELIABILITY.md, section 2.3) that are about links.
 const REQUIRED: [&str; 58] = [
@@ -81,6 +82,7 @@ fn every_row_of_the_catalogue_is_tested_once() {
         payloads::ROWS,
         states::ROWS,
         streams::ROWS,
+        topics::ROWS,
     ];
     let mut rows: Vec<&str> = modules.concat().iter().map(|row| &row[..3]).collect();
     rows.sort_unstable();

@@ -193,6 +193,16 @@ pub(crate) fn register(service: &[u8], methods: &[u8]) -> Vec<u8> {
     Writer::default().raw(&[0]).text(service).text(methods).varint(600_000).0
 }
 
+/// Subscribes to a pattern, or with the number 13 gives it up.
+pub(crate) fn subscribe(number: u8, pattern: &str) -> Vec<u8> {
+    Writer::default().raw(&[number]).text(pattern).0
+}
+
+pub(crate) fn publication(topic: &str, publisher: &str, seq: u64, body: &[u8]) -> Vec<u8> {
+    let head = Writer::default().text(topic).text(publisher).varint(7).varint(seq);
+    head.raw(&[0, 0, 0]).raw(body).0
+}
+
 pub(crate) fn registered(service: &str) -> Vec<u8> {
     Writer::default().raw(&[1]).text(service).0
 }

@@ -2,7 +2,9 @@
 
 use crate::attacker::{Link, frame, label};
 use crate::machine::{Machine, Stage, acts, closed};
-use crate::messages::{Request, chunk, credit, register, registered, result, unavailable};
+use crate::messages::{
+    Request, chunk, credit, publication, register, registered, result, unavailable,
+};
 use crate::wire::Kind;
 use crate::world::World;
 use relay_core::CloseReason;
@@ -43,7 +45,7 @@ const MATRIX: [(FrameKind, Row); 12] = [
     (FrameKind::Stream, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, K]]),
     (FrameKind::Credit, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, K]]),
     (FrameKind::Cancel, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, X]]),
-    (FrameKind::Publish, [[X, X, X, X, X], [X, X, X, X, X], [X, X, X, X, X]]),
+    (FrameKind::Publish, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, K]]),
     (FrameKind::Extension, [[X, X, X, X, X], [X, X, X, X, X], [K, K, K, K, K]]),
 ];
 
@@ -142,6 +144,12 @@ async fn must_close(world: &mut World, mut link: Link, what: &str) {
     world.must_close(link, ErrorCode::BadState, what).await;
 }
 
+/// Whoever dials a Main publishes in its own name, which it has just told.
+fn publisher(to_main: bool, opening: &[u8]) -> &str {
+    let name = &opening[5..5 + usize::from(opening[4])];
+    if to_main { std::str::from_utf8(name).expect("a node id") } else { "someone" }
+}
+
 /// A payload that is right for the kind, so that only the state can be wrong.
 fn payload(kind: FrameKind, to_main: bool, opening: &[u8]) -> Vec<u8> {
     match kind {
@@ -154,10 +162,9 @@ fn payload(kind: FrameKind, to_main: bool, opening: &[u8]) -> Vec<u8> {
         // To a Main as of a caller, from a Main as of a handler.
         FrameKind::Stream => chunk(u8::from(to_main), 0, false, b"x"),
         FrameKind::Credit => credit(u8::from(!to_main), 1),
-        FrameKind::Ping
-        | FrameKind::Pong
-        | FrameKind::Cancel
-        | FrameKind::Publish
-        | FrameKind::Extension => b"x".to_vec(),
+        FrameKind::Publish => publication("news", publisher(to_main, opening), 1, b"x"),
+        FrameKind::Ping | FrameKind::Pong | FrameKind::Cancel | FrameKind::Extension => {
+            b"x".to_vec()
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::dice::Dice;
 use crate::plan::{Plan, Topology};
+use crate::said::TOPICS;
 use crate::span::Span;
-use crate::step::{CallStep, Service, Step, Timed};
+use crate::step::{CallStep, HostStep, PublishStep, Service, Step, Timed};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub struct Draw {
     dice: Dice,
     calls: CallClock,
     faults: Vec<FaultClock>,
+    said: SayClock,
     /// Steps already drawn that happen later.
     prepared: BTreeMap<(u64, u64), Step>,
     serial: u64,
@@ -33,6 +35,28 @@ struct CallClock {
     homes: f64,
 }
 
+/// When the next thing is said on a topic. It has dice of its own: everything else in a world is as
+/// it would be without topics.
+#[derive(Debug)]
+struct SayClock {
+    next: u64,
+    mean: Option<Duration>,
+    dice: Dice,
+}
+
+impl SayClock {
+    fn new(plan: &Plan) -> Self {
+        let a_second = plan.traffic.publications_per_second * f64::from(plan.nodes());
+        let mean = (a_second > 0.0).then(|| Duration::from_nanos((1e9 / a_second) as u64));
+        let next = FIRST_CALL_AT.as_micros() as u64;
+        Self { next, mean, dice: Dice::new(plan.seed, &[SAY]) }
+    }
+
+    const fn due(&self) -> u64 {
+        if self.mean.is_some() { self.next } else { u64::MAX }
+    }
+}
+
 impl Draw {
     /// The steps of this plan.
     #[must_use]
@@ -46,7 +70,8 @@ impl Draw {
         let mut dice = Dice::new(plan.seed, &[DRAW]);
         let faults = FaultClock::all(plan, &mut dice);
         let calls = CallClock { next: first, mean, callers, homes };
-        Self { plan: plan.clone(), dice, calls, faults, prepared: BTreeMap::new(), serial: 0 }
+        let said = SayClock::new(plan);
+        Self { plan: plan.clone(), dice, calls, faults, said, prepared: BTreeMap::new(), serial: 0 }
     }
 
     fn prepare(&mut self, at: u64, step: Step) {
@@ -66,6 +91,25 @@ impl Draw {
             mean = mean.div_f64(self.plan.traffic.overload.max(1.0));
         }
         self.calls.next = at + (self.dice.about(mean).as_micros() as u64).max(1);
+    }
+
+    /// Somebody says something, or for a time does not want to hear something any more.
+    fn draw_saying(&mut self) {
+        let (at, nodes) = (self.said.next, u64::from(self.plan.nodes()));
+        let body_max = u64::from(self.plan.traffic.body_max.min(4_000));
+        let dice = &mut self.said.dice;
+        let host = dice.below(nodes) as u16;
+        let (topic, body) =
+            (dice.below(TOPICS.len() as u64) as u8, dice.spread(0, body_max) as u32);
+        let (gives_up, lasts) = (dice.happens(GIVES_UP), dice.up_to(GIVEN_UP_MAX));
+        let mean = self.said.mean.unwrap_or(Duration::from_hours(1));
+        self.said.next = at + (dice.about(mean).as_micros() as u64).max(1);
+        if gives_up {
+            self.prepare(at, Step::Unsubscribe(HostStep { host }));
+            self.prepare(at + lasts.as_micros() as u64, Step::Subscribe(HostStep { host }));
+        } else {
+            self.prepare(at, Step::Publish(PublishStep { host, topic, body }));
+        }
     }
 
     /// Whether the window around this time is one of overload.
@@ -168,7 +212,7 @@ impl Iterator for Draw {
             let call = if self.calls.mean.is_some() { self.calls.next } else { u64::MAX };
             let fault = (0..self.faults.len()).min_by_key(|at| self.faults[*at].next);
             let fault_at = fault.map_or(u64::MAX, |at| self.faults[at].next);
-            let next = prepared.min(call).min(fault_at);
+            let next = prepared.min(call).min(fault_at).min(self.said.due());
             if next >= self.plan.duration.as_micros() {
                 return None;
             }
@@ -178,6 +222,7 @@ impl Iterator for Draw {
             }
             match fault {
                 Some(fault) if fault_at == next => self.draw_fault(fault),
+                _ if self.said.due() == next => self.draw_saying(),
                 _ => self.draw_calls(),
             }
         }
@@ -231,6 +276,10 @@ const OVERLOAD_WINDOW_MICROS: u64 = 5_000_000;
 const SLOW_HANDLER_MAX: Duration = Duration::from_secs(8);
 /// The weight of the service that is called most.
 const UNIT: u64 = 1 << 24;
+/// How often a publication is a subscription given up instead, in parts of a million.
+const GIVES_UP: u32 = 50_000;
+const GIVEN_UP_MAX: Duration = Duration::from_secs(5);
+const SAY: u64 = 24;
 const DRAW: u64 = 1;
 const OVERLOAD: u64 = 2;
 const STREAM: u64 = 13;

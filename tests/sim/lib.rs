@@ -21,6 +21,7 @@ mod network;
 mod plan;
 mod queue;
 mod report;
+mod said;
 mod schedule;
 mod shrink;
 mod span;

@@ -117,6 +117,8 @@ pub struct Traffic {
     pub streamed: f64,
     /// Share of hosts that compress what they send. Where there are any, others do not take that.
     pub compressed: f64,
+    /// What each host says on topics in a second. Where any is said, hosts subscribe as well.
+    pub publications_per_second: f64,
 }
 
 /// What goes wrong: how often a minute it befalls each Home and caller. A Main is hit a tenth as
@@ -258,6 +260,7 @@ impl Default for Traffic {
             traced: 0.0,
             streamed: 0.0,
             compressed: 0.0,
+            publications_per_second: 0.0,
         }
     }
 }
@@ -388,6 +391,7 @@ impl Plan {
             ("traffic.traced", traffic.traced, 1.0),
             ("traffic.streamed", traffic.streamed, 1.0),
             ("traffic.compressed", traffic.compressed, 1.0),
+            ("traffic.publications_per_second", traffic.publications_per_second, 1_000.0),
             ("faults.share", faults.share, 0.9),
         ] {
             number(name, value, high)?;

@@ -52,6 +52,12 @@ pub enum Step {
     PeerReset(Pair),
     /// From now on bytes between two Mains vanish, and neither is told.
     PeerHalfOpen(Pair),
+    /// A host says something on a topic.
+    Publish(PublishStep),
+    /// A host subscribes again to what it had given up.
+    Subscribe(HostStep),
+    /// A host gives up the first of its subscriptions.
+    Unsubscribe(HostStep),
     /// A Main asks everyone to use others, works on for a time, ends in good order, and is started
     /// again soon.
     Leave(Lasting),
@@ -158,6 +164,17 @@ pub enum Service {
 pub struct HostStep {
     /// The host.
     pub host: u16,
+}
+
+/// One publication.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublishStep {
+    /// The host.
+    pub host: u16,
+    /// The topic, by its number.
+    pub topic: u8,
+    /// Bytes of the body beyond the mark by which it is known.
+    pub body: u32,
 }
 
 /// Something that befalls a host for a time.

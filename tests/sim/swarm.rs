@@ -37,6 +37,8 @@ impl Plan {
         // From dice of its own: everything else is as it was before there were streams.
         traffic.streamed = Dice::new(seed, &[STREAMED]).pick(&[0.0, 0.2, 0.5]);
         traffic.compressed = Dice::new(seed, &[COMPRESSED]).pick(&[0.0, 0.0, 0.5, 1.0]);
+        let topics = &mut Dice::new(seed, &[PUBLISHED]);
+        traffic.publications_per_second = topics.pick(&[0.0, 0.5, 2.0]);
         if network.far > 0.0 || network.delay_mean >= Span::millis(30) {
             // Over a long way little fits into a small window, and what is asked for must fit: a
             // way that is full for good proves nothing about those who use it.
@@ -130,6 +132,7 @@ fn draw_traffic(dice: &mut Dice) -> Traffic {
         traced: dice.pick(&[0.0, 0.2]),
         streamed: 0.0,
         compressed: 0.0,
+        publications_per_second: 0.0,
     }
 }
 
@@ -193,6 +196,7 @@ const SWARM: u64 = 3;
 const STREAMED: u64 = 12;
 const SPECIAL: u64 = 15;
 const COMPRESSED: u64 = 17;
+const PUBLISHED: u64 = 23;
 /// How often a bound is tiny, in parts of a million.
 const TINY: u32 = 120_000;
 const COMMON: u32 = 350_000;

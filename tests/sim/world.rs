@@ -9,6 +9,7 @@ use crate::network::Wire;
 use crate::plan::{Federation, Plan};
 use crate::queue::{Event, Queue};
 use crate::report::Report;
+use crate::said::Said;
 use crate::schedule::Schedule;
 use crate::step::Timed;
 use crate::tally::Tally;
@@ -30,6 +31,7 @@ mod record;
 mod registries;
 mod steps;
 mod streams;
+mod topics;
 mod watch;
 mod wires;
 
@@ -64,6 +66,9 @@ pub struct World {
     /// Calls that must succeed, the next one last, and since when it is tried.
     probes: Vec<crate::step::CallStep>,
     probing_since: Option<Instant>,
+    /// What is to be said then, and on which topic.
+    sayings: Vec<(u16, u8)>,
+    said: Said,
     checker: Checker,
     tally: Tally,
     dice: Dice,
@@ -176,6 +181,8 @@ impl World {
             phase: Phase::Storm,
             probes: Vec::new(),
             probing_since: None,
+            sayings: Vec::new(),
+            said: Said::new(plan.seed),
             checker: Checker::new(plan.seed),
             tally: Tally::new(plan.duration.0),
             dice,

@@ -4,8 +4,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use relay_core::message::{
-    ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, HopList, Record, RequestEnvelope,
-    ResponseEnvelope, Texts, records,
+    ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, HopList, PublicationEnvelope, Record,
+    RequestEnvelope, ResponseEnvelope, Texts, records,
 };
 use relay_core::{ErrorCode, Executed, Retry};
 
@@ -95,12 +95,22 @@ impl<'a> Rest<'a> {
             2 => None,
             _ => return None,
         };
-        let service = self.text().filter(|service| is_name(service))?;
+        let service = self.text()?;
+        let pattern = service.strip_prefix('#');
+        if !pattern.map_or_else(|| is_name(service), is_pattern) {
+            return None;
+        }
         let node = self.text().filter(|node| is_id(node))?;
+        if pattern.is_some() && node != origin {
+            return None;
+        }
         let mut read = format!("{kind} {origin} {word:?} {service} {node}");
         if kind == 0 {
             let (key, methods) = (self.raw(8)?, self.texts(is_name)?);
             let (labels, ttl_ms) = (self.pairs(1_024)?, self.varint(32)?);
+            if pattern.is_some() && !(methods.is_empty() && labels.is_empty()) {
+                return None;
+            }
             read += &format!(" {key:?} {methods:?} {labels:?} {ttl_ms} {:?}", self.path()?);
         }
         Some(read)
@@ -115,6 +125,21 @@ fn is_id(text: &str) -> bool {
 fn is_name(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     (1..=64).contains(&text.len()) && text.chars().all(legal)
+}
+
+fn is_topic(text: &str) -> bool {
+    text.len() <= 256 && text.split('.').count() <= 8 && text.split('.').all(is_name)
+}
+
+fn is_pattern(text: &str) -> bool {
+    let levels: Vec<&str> = text.split('.').collect();
+    let is_last = |at: usize| at + 1 == levels.len();
+    let legal = |(at, level): (usize, &&str)| match *level {
+        "*" => true,
+        "**" => is_last(at),
+        other => is_name(other),
+    };
+    text.len() <= 256 && levels.len() <= 8 && levels.iter().enumerate().all(legal)
 }
 
 fn is_sentence(text: &str) -> bool {
@@ -187,6 +212,24 @@ fn read_credit(payload: &[u8]) -> Read {
     rest.0.is_empty().then(|| vec![format!("{to} {bytes}")])
 }
 
+fn read_publication(payload: &[u8]) -> Read {
+    let mut rest = Rest(payload);
+    let topic = rest.text().filter(|topic| is_topic(topic))?;
+    let publisher = rest.text().filter(|publisher| is_id(publisher))?;
+    let (life, seq) = (rest.varint(64)?, rest.varint(64).filter(|seq| *seq > 0)?);
+    let (content, headers) = (rest.byte()?, rest.pairs(8_192)?);
+    let path = rest.texts(is_id).filter(|path| path.len() <= 13)?;
+    let head = format!("{topic} {publisher} {life} {seq} {content}");
+    Some(vec![head, format!("{headers:?} {path:?}"), format!("{:?}", rest.0)])
+}
+
+fn core_publication(payload: &[u8]) -> Read {
+    let (read, body) = PublicationEnvelope::decode(payload).ok()?;
+    let PublicationEnvelope { topic, publisher, life, seq, content, headers, path } = read;
+    let head = format!("{topic} {publisher} {life} {seq} {content}");
+    Some(vec![head, format!("{:?} {:?}", list(headers), list(path)), format!("{body:?}")])
+}
+
 fn read_control(payload: &[u8]) -> Read {
     let mut rest = Rest(payload);
     let number = rest.varint(32)?;
@@ -204,15 +247,17 @@ fn read_control(payload: &[u8]) -> Read {
             }
         }
         9 => read.push(format!("{} {}", rest.varint(32)?, rest.varint(64)?)),
+        12..=16 => read.push(rest.text().filter(|pattern| is_pattern(pattern))?.into()),
+        17 | 18 => read.push(rest.varint(32)?.to_string()),
         _ => return None,
     }
     if number == 0 {
         read.push(format!("{:?} {}", rest.texts(is_name)?, rest.varint(32)?));
     }
-    if number == 2 {
+    if [2, 16, 18].contains(&number) {
         read.push(rest.varint(16)?.to_string());
     }
-    if number == 2 || number == 5 {
+    if [2, 5, 16].contains(&number) {
         read.push(rest.text().filter(|message| is_sentence(message))?.into());
     }
     if number == 5 {
@@ -297,6 +342,15 @@ fn core_control(payload: &[u8]) -> Read {
         M::Digest { count, sum } => vec!["9".into(), format!("{count} {sum}")],
         M::Resync => vec!["10".into()],
         M::Leaving => vec!["11".into()],
+        M::Subscribe { pattern } => vec!["12".into(), pattern.into()],
+        M::Unsubscribe { pattern } => vec!["13".into(), pattern.into()],
+        M::Subscribed { pattern } => vec!["14".into(), pattern.into()],
+        M::Unsubscribed { pattern } => vec!["15".into(), pattern.into()],
+        M::NotSubscribed { pattern, code, message } => {
+            vec!["16".into(), pattern.into(), code.to_string(), message.into()]
+        }
+        M::Missed { count } => vec!["17".into(), count.to_string()],
+        M::NotPublished { count, code } => vec!["18".into(), count.to_string(), code.to_string()],
     })
 }
 
@@ -320,7 +374,8 @@ fn core_record(record: Record<'_>) -> String {
 type Reader = fn(&[u8]) -> Read;
 
 /// Each kind of payload, as the document reads it and as the core does.
-const READERS: [(&str, Reader, Reader); 6] = [
+const READERS: [(&str, Reader, Reader); 7] = [
+    ("publish/", read_publication, core_publication),
     ("control/", read_control, core_control),
     ("request/", read_request, core_request),
     ("response/", read_response, core_response),

@@ -5,8 +5,8 @@ use relay_core::frame::{FrameWriter, Kind};
 use relay_core::handshake::{Acceptor, Dialler, Grant};
 use relay_core::message::{
     ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, Hop, OPTION_HIGH, OPTION_IDEMPOTENT,
-    OPTION_LOW, OPTION_PATH, OPTION_READS, OPTION_STREAM, OPTION_TRACE, Record, RequestEnvelope,
-    ResponseEnvelope, Status, Texts, Towards,
+    OPTION_LOW, OPTION_PATH, OPTION_READS, OPTION_STREAM, OPTION_TRACE, PublicationEnvelope,
+    Record, RequestEnvelope, ResponseEnvelope, Status, Texts, Towards,
 };
 use relay_core::{Compression, Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
 use serde::Serialize;
@@ -38,6 +38,9 @@ pub(crate) fn written() -> Vec<(&'static str, Vec<u8>)> {
         add(name, Kind::Stream, LABEL, 0, envelope(chunk, body));
     }
     add(CREDIT.0, Kind::Credit, LABEL, 0, envelope(&CREDIT.1, b""));
+    for (name, publication, body) in publications(&Packed::new()) {
+        add(name, Kind::Publish, 0, 10, envelope(&publication, body));
+    }
     for (name, kind, id, ttl, payload) in OPAQUE {
         add(name, *kind, *id, *ttl, payload.to_vec());
     }
@@ -132,6 +135,7 @@ pub(crate) struct Packed {
     methods: Vec<u8>,
     labels: Vec<u8>,
     headers: Vec<u8>,
+    shard: Vec<u8>,
     paths: [Vec<u8>; 3],
     pages: [Vec<u8>; 2],
 }
@@ -148,6 +152,7 @@ impl Packed {
             methods: pack(&["get_posts", "add"]),
             labels: pack(&["zone", "eu"]),
             headers: pack(&["traceparent", trace, "x-shard", "7"]),
+            shard: pack(&["x-shard", "7"]),
             paths: [pack(&["main"]), pack(&["main", "north"]), pack(&["north", "south"])],
             pages: [Vec::new(), Vec::new()],
         };
@@ -190,7 +195,19 @@ impl Packed {
         let (service, node) = ("blog", "alice");
         let down = Record::Down { origin: "main", epoch: EPOCH, seq: 2, service, node };
         let lost = Record::Lost { origin: "north", service: "news", node: "carol" };
-        vec![passed_on, down, lost]
+        let interest = Record::Up {
+            origin: "north",
+            epoch: 5,
+            seq: 3,
+            service: "#messages.*",
+            node: "north",
+            key: [0; 8],
+            methods: Texts::default(),
+            labels: Texts::default(),
+            ttl_ms: 30_000,
+            path: Texts(&self.paths[1]),
+        };
+        vec![passed_on, down, lost, interest]
     }
 }
 
@@ -202,6 +219,13 @@ pub(crate) fn control(packed: &Packed) -> Vec<(&'static str, ControlMessage<'_>)
     let code = ErrorCode::NameConflict as u16;
     let goodbye = ControlMessage::Goodbye { code: 1, message, reconnect_in_ms: 5_000 };
     let [page, changes] = &packed.pages;
+    let pattern = "messages.*";
+    let refused = ControlMessage::NotSubscribed {
+        pattern: "**",
+        code: ErrorCode::Overloaded as u16,
+        message: "too many",
+    };
+    let limited = ControlMessage::NotPublished { count: 2, code: ErrorCode::RateLimited as u16 };
     vec![
         ("control/register", ControlMessage::Register { service, methods, ttl_ms }),
         (
@@ -220,7 +244,33 @@ pub(crate) fn control(packed: &Packed) -> Vec<(&'static str, ControlMessage<'_>)
         ("control/digest", ControlMessage::Digest { count: 1, sum: SUM }),
         ("control/resync", ControlMessage::Resync),
         ("control/leaving", ControlMessage::Leaving),
+        ("control/subscribe", ControlMessage::Subscribe { pattern }),
+        ("control/unsubscribe", ControlMessage::Unsubscribe { pattern }),
+        ("control/subscribed", ControlMessage::Subscribed { pattern }),
+        ("control/unsubscribed", ControlMessage::Unsubscribed { pattern }),
+        ("control/not_subscribed", refused),
+        ("control/missed", ControlMessage::Missed { count: 300 }),
+        ("control/not_published", limited),
     ]
+}
+
+/// Publications: name, envelope, body.
+pub(crate) fn publications(
+    packed: &Packed,
+) -> [(&'static str, PublicationEnvelope<'_>, &'static [u8]); 2] {
+    let short = PublicationEnvelope {
+        topic: "messages.user.42",
+        publisher: "alice",
+        life: 0x0123_4567_89ab_cdef,
+        seq: 300,
+        content: 0,
+        headers: Texts::default(),
+        path: Texts::default(),
+    };
+    let (headers, path) = (Texts(&packed.shard), Texts(&packed.paths[2]));
+    let far = PublicationEnvelope { headers, path, ..short };
+    let body = br#"{"text":"hi"}"#;
+    [("publish/short", short, body), ("publish/path", far, body)]
 }
 
 /// Name, label, TTL of the frame, envelope, body.
@@ -345,7 +395,6 @@ pub(crate) const OPAQUE: &[(&str, Kind, u64, u8, &[u8])] = &[
     ("stream", Kind::Stream, LABEL, 0, b"part"),
     ("credit", Kind::Credit, LABEL, 0, &[0x80, 0x08]),
     ("cancel", Kind::Cancel, LABEL, 0, b""),
-    ("publish", Kind::Publish, 0, 10, b"topic"),
     ("extension", Kind::Extension, 0, 0, b"\x01ReplicationLog"),
 ];
 

@@ -164,12 +164,7 @@ impl Control {
     }
 
     /// The same for several of them.
-    pub(super) fn own_many_changed(
-        &mut self,
-        offers: Vec<Offer>,
-        now: Instant,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn own_many_changed(&mut self, offers: Vec<Offer>, now: Instant, out: &mut Outbox) {
         for peer in self.announcer.links.values_mut() {
             peer.changed.extend(offers.iter().cloned());
         }

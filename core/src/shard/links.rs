@@ -1,7 +1,7 @@
 //! The links of a shard: a slab whose ids name a slot and its generation, so that nothing that
 //! arrives for an ended link can touch the one that took its slot.
 
-use super::publish::{Budget, Refused};
+use super::publish::Account;
 use crate::calls::{Inbound, Outbound};
 use crate::config::Limits;
 use crate::handshake::{Acceptor, Dialler, Peer};
@@ -88,12 +88,8 @@ pub(crate) struct Network {
     pub(crate) extensions: Window,
     /// Answers to nothing.
     pub(crate) strays: Window,
-    /// Publications that were not passed on to it, and that it was not told of yet.
-    pub(super) missed: u32,
-    /// Publications of it that went nowhere.
-    pub(super) refused: Refused,
-    /// What it may publish.
-    pub(super) budget: Budget,
+    /// What is remembered of its publications and of those for it, once there were any.
+    pub(super) account: Option<Box<Account>>,
 }
 
 /// A link that ends once nothing is in flight over it.
@@ -325,9 +321,7 @@ impl Network {
             cheap: Window::default(),
             extensions: Window::default(),
             strays: Window::default(),
-            missed: 0,
-            refused: Refused::default(),
-            budget: Budget::default(),
+            account: None,
         }
     }
 

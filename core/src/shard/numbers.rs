@@ -74,11 +74,10 @@ impl Heard {
     }
 
     /// Forgets topics that `pattern` stands for, unless they are still `wanted`.
-    pub(super) fn forget(&mut self, pattern: &str, wanted: impl Fn(&str) -> bool) {
+    pub(super) fn forget(&mut self, pattern: &str, mut wanted: impl FnMut(&str) -> bool) {
         self.last.retain(|key| {
-            topic_of(key).is_some_and(|topic| {
-                !crate::topic::matches(pattern, topic) || wanted(topic)
-            })
+            topic_of(key)
+                .is_some_and(|topic| !crate::topic::matches(pattern, topic) || wanted(topic))
         });
     }
 

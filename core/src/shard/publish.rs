@@ -5,12 +5,13 @@
 //! to each Main that has subscribers, on a path as calls have; each Main hands what ends there to
 //! its own subscribers and to nobody else, so that nothing comes twice or goes round.
 
-use super::links::{Network, Phase};
 use super::Shard;
+use super::links::{Network, Phase};
 use crate::close::CloseReason;
 use crate::config::Role;
 use crate::error::{CallError, ErrorCode};
 use crate::frame::{Frame, Kind, payload_of, verify};
+use crate::interests::Way;
 use crate::mail::{MailBody, MailTo};
 use crate::message::{ControlMessage, PublicationEnvelope, Texts, encode};
 use crate::name::{NameInvalid, NodeId};
@@ -84,7 +85,8 @@ impl Shard {
             path: Texts::default(),
         };
         let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
-        let frame = self.writer.write(Kind::Publish, 0, self.config.limits.ttl, write, publish.body);
+        let frame =
+            self.writer.write(Kind::Publish, 0, self.config.limits.ttl, write, publish.body);
         if frame.length() > limit {
             return Err(self.error(ErrorCode::TooLarge, "").with_limit(u64::from(limit)));
         }
@@ -128,8 +130,9 @@ impl Shard {
         let Phase::Open(peer) = &network.phase else { return };
         let peer = Arc::clone(peer);
         self.stats.publications += 1;
-        let Ok((envelope, _)) = PublicationEnvelope::decode(frame.payload()) else {
-            return self.bad_publication(link, frame.verify().is_ok(), peer.role);
+        let (envelope, _) = match PublicationEnvelope::decode(frame.payload()) {
+            Ok(read) => read,
+            Err(error) => return self.bad_publication(link, &frame, error.code(), peer.role),
         };
         if peer.role == Role::Main {
             return match self.config.role {
@@ -141,14 +144,14 @@ impl Shard {
             };
         }
         // It was written at the other end of this very link.
-        let is_intact = frame.verify().is_ok();
         let is_its_own = envelope.publisher == peer.node.as_str() && envelope.path.is_empty();
-        if !is_intact || !(is_its_own || planted!("any_publisher_believed")) {
-            return self.bad_publication(link, is_intact, peer.role);
+        let is_believed = is_its_own || planted!("any_publisher_believed");
+        if !is_believed || frame.verify().is_err() {
+            return self.bad_publication(link, &frame, ErrorCode::Forbidden, peer.role);
         }
         let rate = self.config.limits.publish_cost_per_second;
         let Some(network) = self.links.network(link) else { return };
-        if !network.budget.admits(rate, now) {
+        if !network.account().budget.admits(rate, now) {
             return self.refuse_publication(link, ErrorCode::RateLimited, now, out);
         }
         if frame.ttl() == 0 {
@@ -161,15 +164,15 @@ impl Shard {
         let published = self.spread(frame, &topic, now, out);
         let copies = u64::from(published.links) + u64::from(published.mains);
         if let Some(network) = self.links.network(link) {
-            network.budget.spend(length * (1 + copies));
+            network.account().budget.spend(length * (1 + copies));
         }
     }
 
     /// A publication that nobody could have meant. Damage that a Main passed on is not of its link.
     #[cold]
-    fn bad_publication(&mut self, link: LinkId, is_intact: bool, sender: Role) {
-        match (is_intact, sender) {
-            (true, _) => self.doom(link, CloseReason::Fault(ErrorCode::BadRequest)),
+    fn bad_publication(&mut self, link: LinkId, frame: &Frame, code: ErrorCode, sender: Role) {
+        match (frame.verify().is_ok(), sender) {
+            (true, _) => self.doom(link, CloseReason::Fault(code)),
             (false, Role::Home | Role::Caller) => {
                 self.doom(link, CloseReason::Fault(ErrorCode::BadChecksum));
             }
@@ -206,13 +209,14 @@ impl Shard {
         interests.find(topic, &mut wanted);
         let ways = || wanted.iter().filter_map(|number| interests.way(*number));
         let mut mains = 0;
-        for way in ways().filter(|way| way.path.len() > 1) {
+        let is_far = |way: &&Way| way.path.len() > 1 && !planted!("publication_unpaved");
+        for way in ways().filter(is_far) {
             let copy = self.paved(&frame, &way.path);
             mains += u32::from(self.hand_over(way.link, &copy, out));
         }
         // Everybody else gets the same bytes.
         let bytes = frame.freeze();
-        for way in ways().filter(|way| way.path.len() == 1) {
+        for way in ways().filter(|way| !is_far(way)) {
             mains += u32::from(self.hand_over(way.link, &bytes, out));
         }
         wanted.clear();
@@ -243,13 +247,7 @@ impl Shard {
         self.hand_out_here(bytes, topic, now, out)
     }
 
-    fn hand_out_here(
-        &mut self,
-        bytes: &Bytes,
-        topic: &str,
-        now: Instant,
-        out: &mut Outbox,
-    ) -> u32 {
+    fn hand_out_here(&mut self, bytes: &Bytes, topic: &str, now: Instant, out: &mut Outbox) -> u32 {
         let mut found = core::mem::take(&mut self.found_links);
         self.topics.find(topic, &mut found);
         let mut took = 0;
@@ -275,7 +273,8 @@ impl Shard {
         let Some(network) = self.links.network(link) else { return false };
         let fits = bytes.len() <= network.frame_bytes_out as usize + crate::frame::LENGTH_BYTES;
         if !fits || !network.takes_publications(limits) {
-            network.missed = network.missed.saturating_add(1);
+            let missed = &mut network.account().missed;
+            *missed = missed.saturating_add(1);
             self.stats.publications_missed += 1;
             return false;
         }
@@ -336,9 +335,8 @@ impl Shard {
         let is_intact = verify(bytes).is_ok() || planted!("damaged_is_published");
         let payload = bytes.slice_ref(payload_of(bytes));
         let envelope = PublicationEnvelope::decode(&payload).ok().filter(|_| is_intact);
-        let heard = envelope.and_then(|(envelope, _)| {
-            Some((envelope.seq, self.heard.hear(&envelope)?))
-        });
+        let heard =
+            envelope.and_then(|(envelope, _)| Some((envelope.seq, self.heard.hear(&envelope)?)));
         let publication = heard.and_then(|(seq, gap)| Publication::new(payload.clone(), seq, gap));
         let Some(publication) = publication else {
             self.stats.publications_ignored += 1;
@@ -361,8 +359,14 @@ impl Shard {
         self.topics.remove(pattern, link);
         if link.is_local() {
             // Not to have heard anything on these topics is no gap from now on.
-            let topics = &self.topics;
-            self.heard.forget(pattern, |topic| topics.any(topic));
+            let (topics, mut found) = (&self.topics, core::mem::take(&mut self.found_links));
+            self.heard.forget(pattern, |topic| {
+                found.clear();
+                topics.find(topic, &mut found);
+                found.contains(&link)
+            });
+            found.clear();
+            self.found_links = found;
         }
     }
 
@@ -377,15 +381,17 @@ impl Shard {
     ) {
         self.stats.publications_refused += 1;
         let Some(network) = self.links.network(link) else { return };
-        network.refused.count = network.refused.count.saturating_add(1);
-        network.refused.code = Some(code);
+        let refused = &mut network.account().refused;
+        refused.count = refused.count.saturating_add(1);
+        refused.code = Some(code);
         self.tell_refused(link, now, out);
     }
 
     /// Tells a publisher, at most once in a second, what was refused.
     pub(super) fn tell_refused(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
         let Some(network) = self.links.network(link) else { return };
-        let refused = &mut network.refused;
+        let Some(account) = &mut network.account else { return };
+        let refused = &mut account.refused;
         let is_early = refused.told_at.is_some_and(|at| now.since(at) < REFUSED_PAUSE);
         let Some(code) = refused.code.filter(|_| !is_early && refused.count > 0) else { return };
         let count = core::mem::take(&mut refused.count);
@@ -398,13 +404,13 @@ impl Shard {
     pub(super) fn tell_missed(&mut self, link: LinkId, out: &mut Outbox) {
         let limits = &self.config.limits;
         let Some(network) = self.links.network(link) else { return };
-        // Between Mains the numbers have to do.
-        if network.missed == 0 || network.between_mains || !network.takes_publications(limits) {
+        if network.account.is_none() || !network.takes_publications(limits) {
             return;
         }
         let is_subscriber = network.peer().is_some_and(|peer| peer.role != Role::Main);
-        let count = core::mem::take(&mut network.missed);
-        if is_subscriber && !planted!("missed_unsaid") {
+        let count = core::mem::take(&mut network.account().missed);
+        // Between Mains the numbers have to do.
+        if is_subscriber && count > 0 {
             self.write_control(link, &ControlMessage::Missed { count }, out);
         }
     }
@@ -416,6 +422,10 @@ impl Shard {
 }
 
 impl Network {
+    fn account(&mut self) -> &mut Account {
+        self.account.get_or_insert_default()
+    }
+
     /// Whether a publication may be queued: they come after calls, which have twice the room
     /// between Mains and more than that elsewhere.
     fn takes_publications(&self, limits: &crate::Limits) -> bool {
@@ -425,9 +435,18 @@ impl Network {
     }
 }
 
+/// What is remembered of the publications of a link and of those for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Account {
+    /// Not passed on to it; it was not told yet.
+    missed: u32,
+    refused: Refused,
+    budget: Budget,
+}
+
 /// What was refused to a publisher since it was told.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Refused {
+struct Refused {
     count: u32,
     code: Option<ErrorCode>,
     told_at: Option<Instant>,
@@ -435,7 +454,7 @@ pub(super) struct Refused {
 
 /// What may be spent in a second; what costs more than there is left is a debt.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Budget {
+struct Budget {
     spent: u64,
     at: Instant,
 }

@@ -66,16 +66,15 @@ fn the_tree_finds_exactly_what_matches() {
     };
     let mut found = Vec::new();
     for gone in [0, patterns.len() / 2] {
-        for who in 0..gone {
-            assert!(tree.remove(&patterns[who], who));
+        for (who, pattern) in patterns.iter().enumerate().take(gone) {
+            assert!(tree.remove(pattern, who));
             tree.remove("a.**", who);
-            assert!(!tree.remove(&patterns[who], who));
+            assert!(!tree.remove(pattern, who));
         }
         for topic in &topics {
             found.clear();
             tree.find(topic, &mut found);
             assert_eq!(found, expected(topic, gone), "{topic}");
-            assert_eq!(tree.any(topic), !found.is_empty());
         }
     }
     for (who, pattern) in patterns.iter().enumerate().skip(patterns.len() / 2) {

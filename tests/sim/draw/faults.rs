@@ -3,12 +3,13 @@
 use super::{Draw, whole_micros};
 use crate::dice::Dice;
 use crate::plan::{Plan, Topology};
+use crate::said::TOPICS;
 use crate::span::Span;
 use crate::step::{
     ClockJump, Clog, Corrupt, HostStep, Inject, Lasting, Pair, Service, Sever, SlowReader, Step,
 };
 use relay_core::frame::{FrameWriter, Kind};
-use relay_core::message::{ControlMessage, RequestEnvelope, Texts};
+use relay_core::message::{ControlMessage, PublicationEnvelope, RequestEnvelope, Texts};
 use std::time::Duration;
 
 /// When the next fault of a kind comes.
@@ -188,6 +189,11 @@ impl Draw {
     fn draw_hostility(&mut self) -> Inject {
         let topology = self.plan.topology;
         let host = topology.home(topology.homes - 1);
+        // From dice of its own: everything else is as it was before there were topics.
+        let topics = &mut Dice::new(self.plan.seed, &[FORGED, self.serial]);
+        let has_topics = self.plan.traffic.publications_per_second > 0.0;
+        let forged =
+            (has_topics && topics.happens(FORGED_SHARE)).then(|| forgery(topology, topics));
         let bytes = match self.dice.below(5) {
             4 => self.draw_flood(),
             0 => {
@@ -205,7 +211,7 @@ impl Draw {
                 self.draw_frame(kind, 300)
             }
         };
-        Inject { host, bytes }
+        Inject { host, bytes: forged.unwrap_or(bytes) }
     }
 
     /// A claim to a service that belongs to others as well.
@@ -257,6 +263,22 @@ impl Draw {
     }
 }
 
+/// A publication in the name of some host.
+fn forgery(topology: Topology, dice: &mut Dice) -> Vec<u8> {
+    let publisher = format!("home-{}", dice.below(u64::from(topology.homes)));
+    let envelope = PublicationEnvelope {
+        topic: dice.pick(&TOPICS),
+        publisher: &publisher,
+        life: dice.next(),
+        seq: dice.spread(1, 100),
+        content: 0,
+        headers: Texts::default(),
+        path: Texts::default(),
+    };
+    let payload = postcard::to_allocvec(&envelope).unwrap_or_default();
+    FrameWriter::default().write(Kind::Publish, 0, 10, |_| {}, &payload).freeze().to_vec()
+}
+
 /// Mains that are linked to each other, either way round.
 fn pairs_of(topology: Topology) -> Vec<(u16, u16)> {
     let all = (0..topology.mains).flat_map(|a| (0..topology.mains).map(move |b| (a, b)));
@@ -264,6 +286,9 @@ fn pairs_of(topology: Topology) -> Vec<(u16, u16)> {
 }
 
 const FLOOD: u64 = 40;
+const FORGED: u64 = 25;
+/// How often a hostile host publishes, in parts of a million.
+const FORGED_SHARE: u32 = 200_000;
 /// Which ways a clog goes: sending, receiving.
 const WAYS: [(bool, bool); 3] = [(true, true), (true, false), (false, true)];
 /// No outage is longer than this many times the mean.

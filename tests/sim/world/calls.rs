@@ -129,7 +129,8 @@ impl World {
                 self.take_chunk(at, call, (number, is_last), &body);
             }
             Delivery::Credit { call, .. } => self.credited(at, call),
-            Delivery::Publication(_) | Delivery::Missed { .. } => {}
+            Delivery::Publication(publication) => self.hear(at, &publication),
+            Delivery::Missed { .. } => self.tally.mark("a subscriber was told that it missed some"),
             Delivery::Cancelled { call } => {
                 self.hosts[at].sending.remove(&call);
                 let slot = self.hosts[at].running.get_mut(call.slot());

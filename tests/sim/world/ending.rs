@@ -22,6 +22,7 @@ impl World {
                 self.judge_links();
                 self.judge_registries();
                 self.plan_probes();
+                self.plan_sayings();
                 self.queue.push(self.now, Event::Probe);
                 (Phase::Probe, Duration::ZERO)
             }
@@ -164,6 +165,9 @@ impl World {
 
     /// Makes the next call that must succeed, one at a time (L1).
     pub(super) fn probe(&mut self) {
+        if self.say_next() {
+            return;
+        }
         let Some(step) = self.probes.pop() else {
             return self.queue.push(self.now, Event::Phase);
         };
@@ -255,6 +259,7 @@ impl World {
     /// Every call answered, every table empty, every byte accounted for.
     fn account(&mut self) {
         self.checker.finish();
+        self.judge_sayings();
         for at in 0..self.hosts.len() {
             self.audit(at);
             let host = &self.hosts[at];

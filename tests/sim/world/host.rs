@@ -4,6 +4,7 @@ use super::leaving::Leave;
 use super::streams::Sending;
 use crate::dice::Dice;
 use crate::queue::Event;
+use crate::said::Hearing;
 use relay_core::{CallId, Instant, LinkId, LocalCallId, Node, NodeId, Outbox, Role};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub(super) struct Host {
     pub(super) challenges: VecDeque<Instant>,
     /// The newest word on each offer of other Mains that this life of the node went by.
     pub(super) newest: BTreeMap<(String, NodeId, NodeId), (u64, u64)>,
+    /// What it subscribed to in this life, and heard.
+    pub(super) hearing: Hearing,
     /// How it left last in good order.
     pub(super) leave: Option<Leave>,
 }
@@ -143,6 +146,7 @@ impl Host {
             withdrawn: false,
             challenges: VecDeque::new(),
             newest: BTreeMap::new(),
+            hearing: Hearing::default(),
             leave: None,
         }
     }

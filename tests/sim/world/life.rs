@@ -48,6 +48,7 @@ impl World {
             self.set_wall_clock(at);
         }
         self.offer_all(at);
+        self.subscribe_all(at);
         if !self.records(at) {
             self.dial_all(at);
         }
@@ -249,6 +250,10 @@ impl World {
                 }
             }
             NodeEvent::RegistrationRefused { .. } => self.tally.mark("a registration was refused"),
+            NodeEvent::NotPublished { .. } => self.tally.mark("a publication was refused"),
+            NodeEvent::SubscriptionRefused { .. } => {
+                self.checker.blame("S13", None, "a subscription was refused");
+            }
             NodeEvent::StrayAnswer { .. } => self.tally.mark("an answer to nothing"),
             _ => {}
         }

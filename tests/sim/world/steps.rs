@@ -4,6 +4,7 @@ use super::World;
 use crate::golden::Input;
 use crate::network::{End, NOBODY};
 use crate::queue::Event;
+use crate::span::Span;
 use crate::step::{Clog, HostStep, Inject, Lasting, SlowReader, Step};
 use bytes::Bytes;
 use relay_core::{Instant, Role, Side};
@@ -15,12 +16,15 @@ impl World {
             return;
         }
         self.note(u64::from(step.host()));
-        if !matches!(step, Step::Call(_) | Step::Register(_)) {
+        if !step.is_usual() {
             self.tally.fault(step.name(), self.now);
         }
         match step {
             Step::Call(call) => {
                 let _ = self.call(*call, false);
+            }
+            Step::Publish(_) | Step::Subscribe(_) | Step::Unsubscribe(_) => {
+                self.apply_topic_step(step);
             }
             Step::Register(HostStep { host }) => self.offer_again(usize::from(*host)),
             Step::Withdraw(HostStep { host }) => self.withdraw(usize::from(*host)),
@@ -29,12 +33,7 @@ impl World {
                 let up_at = self.hosts[at].condition.trouble(self.now, lasts.0);
                 self.crash(at, Some(up_at));
             }
-            Step::Pause(Lasting { host, lasts }) => {
-                let condition = &mut self.hosts[usize::from(*host)].condition;
-                let until = condition.trouble(self.now, lasts.0);
-                condition.asleep_until = condition.asleep_until.max(until);
-                self.queue.push(until, Event::Wake { host: *host });
-            }
+            Step::Pause(Lasting { host, lasts }) => self.pause(*host, *lasts),
             Step::Reset(HostStep { host }) => {
                 if let Some(wire) = self.trouble_wire(usize::from(*host)) {
                     self.break_wire(wire);
@@ -89,6 +88,13 @@ impl World {
             }
         }
         Some(wire)
+    }
+
+    fn pause(&mut self, host: u16, lasts: Span) {
+        let condition = &mut self.hosts[usize::from(host)].condition;
+        let until = condition.trouble(self.now, lasts.0);
+        condition.asleep_until = condition.asleep_until.max(until);
+        self.queue.push(until, Event::Wake { host });
     }
 
     fn clog(&mut self, clog: &Clog) {
@@ -230,8 +236,11 @@ impl Step {
             Self::Call(call) => call.from,
             Self::Register(step)
             | Self::Withdraw(step)
+            | Self::Subscribe(step)
+            | Self::Unsubscribe(step)
             | Self::Reset(step)
             | Self::HalfOpen(step) => step.host,
+            Self::Publish(step) => step.host,
             Self::Crash(step) | Self::Pause(step) => step.host,
             Self::Clog(step) => step.host,
             Self::SlowReader(step) => step.host,
@@ -244,12 +253,28 @@ impl Step {
         }
     }
 
+    /// Whether it is what hosts do, and nothing that befalls them.
+    #[must_use]
+    pub const fn is_usual(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(_)
+                | Self::Register(_)
+                | Self::Publish(_)
+                | Self::Subscribe(_)
+                | Self::Unsubscribe(_)
+        )
+    }
+
     /// Its name in a report.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Call(_) => "call",
             Self::Register(_) => "register",
+            Self::Publish(_) => "publish",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
             Self::Withdraw(_) => "withdraw",
             Self::Crash(_) => "crash",
             Self::Pause(_) => "pause",

@@ -1,9 +1,9 @@
 //! The planted bugs: what each of them breaks, and the oracles of the simulator that must notice.
-//! In relay-core each is one condition, `cfg!(mutant = "…")`, false in every build but its own.
+//! In relay-core each is one condition, `planted!("…")`, false unless it was chosen.
 
 /// One planted bug.
 pub(crate) struct Mutant {
-    /// As in the core's `cfg!(mutant = "…")`.
+    /// As in the core's `planted!("…")`.
     pub(crate) name: &'static str,
     /// What the broken core does.
     pub(crate) about: &'static str,
@@ -238,6 +238,46 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "never_sent_plain",
         about: "a call that nobody takes compressed is not sent again plain",
         oracles: &["S13"],
+    },
+    Mutant {
+        name: "interests_ignored",
+        about: "what other Mains want to hear is not told to the data plane",
+        oracles: &["L8"],
+    },
+    Mutant {
+        name: "resubscribe_forgotten",
+        about: "a new Main is not told what a node subscribed to",
+        oracles: &["L8"],
+    },
+    Mutant {
+        name: "publication_unpaved",
+        about: "a publication for a Main behind others does not say the way",
+        oracles: &["L8"],
+    },
+    Mutant {
+        name: "repeated_is_delivered",
+        about: "publications that come late or twice are delivered",
+        oracles: &["S15"],
+    },
+    Mutant {
+        name: "gap_unsaid",
+        about: "nobody is told that publications are missing",
+        oracles: &["S15"],
+    },
+    Mutant {
+        name: "unsubscribed_is_served",
+        about: "publications come after the subscription was given up",
+        oracles: &["S15"],
+    },
+    Mutant {
+        name: "any_publisher_believed",
+        about: "a node may publish in the name of another one",
+        oracles: &["S3"],
+    },
+    Mutant {
+        name: "damaged_is_published",
+        about: "damaged publications are delivered",
+        oracles: &["S3", "S15"],
     },
 ];
 

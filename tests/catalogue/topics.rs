@@ -1,0 +1,246 @@
+//! Topics: who may say what in whose name, who is told what, and what it may cost others.
+
+use crate::attacker::frame;
+use crate::machine::{Machine, Stage, acts, closed};
+use crate::messages::{Reader, publication, subscribe};
+use crate::wire::Kind;
+use crate::world::World;
+use bytes::BytesMut;
+use relay_core::frame::{Frame, Kind as FrameKind};
+use relay_core::message::PublicationEnvelope;
+use relay_core::{CloseReason, Delivery, Gap, Instant, Output, Publish};
+use relay_tokio::{ErrorCode, Role};
+
+rows! {
+    p02_a_pattern_is_no_topic_and_nobody_speaks_for_another,
+    p03_more_patterns_than_a_link_may_have,
+    p10_nothing_comes_behind_the_end_of_a_subscription,
+}
+
+async fn p02_a_pattern_is_no_topic_and_nobody_speaks_for_another(kind: Kind) {
+    let mut world = World::start(kind).await;
+    for topic in ["a.*", "**", "", "a..b", "a b", &["a"; 9].join(".")] {
+        let (signing, hello) = world.stranger(Role::Caller);
+        let mut link = world.connect().await;
+        link.shake(&hello, &signing).await.expect("accepted");
+        let name = String::from_utf8(hello.node.clone()).expect("a node id");
+        link.send_frame(FrameKind::Publish, 0, &publication(topic, &name, 1, b"1")).await;
+        world.must_close(link, ErrorCode::NameInvalid, topic).await;
+    }
+    for role in [Role::Home, Role::Caller] {
+        let mut link = world.open(role).await;
+        link.send_frame(FrameKind::Publish, 0, &publication("a", "someone-else", 1, b"1")).await;
+        world.must_close(link, ErrorCode::Forbidden, "in the name of another").await;
+        let mut link = world.open(role).await;
+        link.send_frame(FrameKind::Control, 0, &subscribe(12, "a.**.b")).await;
+        world.must_close(link, ErrorCode::NameInvalid, "not a pattern").await;
+    }
+    world.still_serves().await;
+}
+
+async fn p03_more_patterns_than_a_link_may_have(kind: Kind) {
+    let world = World::start_with(kind, |limits| limits.subscriptions_per_link_max = 3).await;
+    let mut link = world.open(Role::Caller).await;
+    let patterns = ["a", "b.*", "**"];
+    for pattern in patterns.into_iter().chain(["**"]) {
+        link.send_frame(FrameKind::Control, 0, &subscribe(12, pattern)).await;
+        let answer = link.expect(FrameKind::Control).await;
+        let mut answer = Reader(answer.payload());
+        assert_eq!((answer.varint(), answer.text()), (14, pattern), "subscribed, also again");
+    }
+    link.send_frame(FrameKind::Control, 0, &subscribe(12, "d")).await;
+    let answer = link.expect(FrameKind::Control).await;
+    let mut answer = Reader(answer.payload());
+    let refused = (16, "d", ErrorCode::Overloaded as u64);
+    assert_eq!((answer.varint(), answer.text(), answer.varint()), refused);
+    link.is_alive().await;
+    assert_eq!(world.main.subscriptions().len(), 3);
+    drop(link);
+    crate::world::until("what a link asked for ends with it", || {
+        world.main.subscriptions().is_empty()
+    })
+    .await;
+    world.still_serves().await;
+}
+
+async fn p10_nothing_comes_behind_the_end_of_a_subscription(kind: Kind) {
+    let world = World::start(kind).await;
+    let mut link = world.open(Role::Caller).await;
+    for round in 0..50_u64 {
+        link.send_frame(FrameKind::Control, 0, &subscribe(12, "news.*")).await;
+        link.expect(FrameKind::Control).await;
+        link.send_frame(FrameKind::Control, 0, &subscribe(13, "news.*")).await;
+        // Some of these come before the end and some behind it, as it happens.
+        for number in 0..20 {
+            world.main.publish("news.x", b"1").expect("published");
+            if number % 5 == round % 5 {
+                tokio::task::yield_now().await;
+            }
+        }
+        loop {
+            let frame = link.frame().await.expect("still there");
+            match frame.kind() {
+                FrameKind::Publish => {}
+                FrameKind::Control => break assert_eq!(frame.payload()[0], 15, "unsubscribed"),
+                other => panic!("{other:?}"),
+            }
+        }
+        link.is_alive().await;
+    }
+}
+
+/// A Main with one subscriber that takes what it is sent only when the test says so.
+fn subscribed(change: impl FnOnce(&mut relay_core::Limits)) -> Machine {
+    let mut machine = Machine::accepting_with(Role::Caller, Stage::Open, change);
+    let outputs = machine.receive(&frame(FrameKind::Control, 0, &subscribe(12, "**")));
+    assert!(acts(&outputs) && closed(&outputs).is_none());
+    machine
+}
+
+fn publish(machine: &mut Machine, body: &[u8]) -> Vec<Frame> {
+    let publish = Publish { topic: "news", body, ..Publish::default() };
+    let (published, outputs) =
+        machine.act(|node, _, out| node.publish(publish, Instant::ZERO, out));
+    published.expect("accepted");
+    frames(&outputs)
+}
+
+fn frames(outputs: &[Output]) -> Vec<Frame> {
+    let sent = outputs.iter().filter_map(|output| match output {
+        Output::Transmit { frame, .. } => Some(BytesMut::from(&frame[..])),
+        _ => None,
+    });
+    let whole =
+        |mut bytes| Frame::take(&mut bytes, u32::MAX >> 1, 0).expect("legal").expect("whole");
+    sent.map(whole).collect()
+}
+
+#[test]
+fn p04_a_slow_subscriber_holds_a_mebibyte_and_is_told_what_it_missed() {
+    let mut machine = subscribed(|_| {});
+    let (body, mut queued, mut last_seq) = (vec![b'x'; 64 << 10], 0, 0);
+    for _ in 0..100 {
+        for frame in publish(&mut machine, &body) {
+            queued += frame.len();
+            last_seq = PublicationEnvelope::decode(frame.payload()).expect("a publication").0.seq;
+        }
+    }
+    assert!((1 << 20..(1 << 20) + (65 << 10)).contains(&queued), "{queued}");
+    let missed = 100 - last_seq;
+    assert_eq!(machine.node().stats().publications_missed, missed);
+    machine.act(|node, link, _| node.handle_flushed(link, queued as u32));
+    let sent = publish(&mut machine, b"1");
+    let kinds: Vec<FrameKind> = sent.iter().map(Frame::kind).collect();
+    assert_eq!(kinds, [FrameKind::Control, FrameKind::Publish], "told before the next one");
+    let mut told = Reader(sent[0].payload());
+    assert_eq!((told.varint(), told.varint()), (17, missed));
+    let next = PublicationEnvelope::decode(sent[1].payload()).expect("a publication").0;
+    assert_eq!(next.seq, 101, "and the number says it as well");
+    assert_eq!(publish(&mut machine, b"1").len(), 1, "told once");
+}
+
+#[test]
+fn p04_what_was_missed_is_told_though_nothing_follows() {
+    let mut machine = subscribed(|limits| limits.publication_bytes_max = 4 << 10);
+    publish(&mut machine, &[b'x'; 8 << 10]);
+    assert!(publish(&mut machine, b"1").is_empty(), "no room");
+    machine.act(|node, link, _| node.handle_flushed(link, 9 << 10));
+    let due = machine.node().poll_timeout().expect("keepalive");
+    assert!(due <= Instant::ZERO.after(std::time::Duration::from_secs(10)));
+    let (_, outputs) = machine.act(|node, _, out| node.handle_timeout(due, out));
+    let missed = [17, 1];
+    assert!(frames(&outputs).iter().any(|frame| frame.payload() == missed), "{outputs:?}");
+}
+
+#[test]
+fn p06_who_publishes_too_much_is_told_and_stays() {
+    let mut machine = Machine::accepting_with(Role::Home, Stage::Open, |limits| {
+        limits.publish_cost_per_second = 10_000;
+    });
+    let mut sent = Vec::new();
+    for seq in 1..=100 {
+        let bytes = publication("news", "peer", seq, &[b'x'; 1_000]);
+        let outputs = machine.receive(&frame(FrameKind::Publish, 0, &bytes));
+        assert_eq!(closed(&outputs), None);
+        sent.extend(frames(&outputs));
+    }
+    let stats = machine.node().stats();
+    assert_eq!((stats.publications, stats.publications_refused), (100, 90));
+    // The first refusal is told at once, the others together a second later.
+    let told: Vec<&[u8]> = sent.iter().map(Frame::payload).collect();
+    let limited = ErrorCode::RateLimited as u16;
+    let code = [limited as u8 | 0x80, (limited >> 7) as u8];
+    assert_eq!(told, [[&[18, 1][..], &code].concat()]);
+    let later = Instant::ZERO.after(std::time::Duration::from_secs(11));
+    let (_, outputs) = machine.act(|node, _, out| node.handle_timeout(later, out));
+    let others = [&[18, 89][..], &code].concat();
+    assert!(frames(&outputs).iter().any(|frame| frame.payload() == others), "{outputs:?}");
+}
+
+#[test]
+fn p07_each_copy_costs_its_publisher() {
+    let cost = |subscribers: bool| {
+        let mut machine = Machine::accepting_with(Role::Home, Stage::Open, |limits| {
+            limits.publish_cost_per_second = 100_000;
+        });
+        if subscribers {
+            machine.receive(&frame(FrameKind::Control, 0, &subscribe(12, "news")));
+            machine.act(|node, _, out| node.subscribe("*", Instant::ZERO, out)).0.expect("legal");
+        }
+        for seq in 1..=200 {
+            let bytes = publication("news", "peer", seq, &[b'x'; 1_000]);
+            machine.receive(&frame(FrameKind::Publish, 0, &bytes));
+        }
+        200 - machine.node().stats().publications_refused
+    };
+    let (alone, heard) = (cost(false), cost(true));
+    assert!((95..=100).contains(&alone), "{alone}");
+    assert!((31..=35).contains(&heard), "a third of them, with two copies of each: {heard}");
+}
+
+#[test]
+fn p09_what_comes_twice_or_late_is_not_delivered_and_gaps_are_told() {
+    let mut machine = Machine::dialling(Role::Home, Stage::Open);
+    machine.act(|node, _, out| node.subscribe("news", Instant::ZERO, out)).0.expect("legal");
+    let mut hear = |seq| {
+        let bytes = frame(FrameKind::Publish, 0, &publication("news", "someone", seq, b"1"));
+        let outputs = machine.receive(&bytes);
+        assert_eq!(closed(&outputs), None);
+        outputs.into_iter().find_map(|output| match output {
+            Output::Deliver(Delivery::Publication(heard)) => Some((heard.seq, heard.gap)),
+            _ => None,
+        })
+    };
+    let told = [5, 6, 6, 4, 10, 9, 11].map(&mut hear);
+    let expected = [
+        Some((5, Gap::None)),
+        Some((6, Gap::None)),
+        None,
+        None,
+        Some((10, Gap::Of(3))),
+        None,
+        Some((11, Gap::None)),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_damaged_publication_goes_no_further() {
+    let bytes = frame(FrameKind::Publish, 0, &publication("news", "peer", 1, b"12345678"));
+    for at in 14..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        let mut machine = Machine::accepting(Role::Home, Stage::Open);
+        machine.act(|node, _, out| node.subscribe("**", Instant::ZERO, out)).0.expect("legal");
+        let outputs = machine.receive(&bytes);
+        let delivered = outputs.iter().any(|output| matches!(output, Output::Deliver(_)));
+        let damaged = Some(CloseReason::Fault(ErrorCode::BadChecksum));
+        assert_eq!((delivered, closed(&outputs)), (false, damaged), "byte {at}");
+        // A Main passed it on: it is not the fault of its link.
+        let mut machine = Machine::dialling(Role::Home, Stage::Open);
+        machine.act(|node, _, out| node.subscribe("**", Instant::ZERO, out)).0.expect("legal");
+        let outputs = machine.receive(&bytes);
+        let delivered = outputs.iter().any(|output| matches!(output, Output::Deliver(_)));
+        assert_eq!((delivered, closed(&outputs)), (false, None), "byte {at}");
+    }
+}
