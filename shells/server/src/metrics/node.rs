@@ -154,10 +154,7 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
     ] {
         counter(encoder, name, help, value)?;
     }
-    let help = "Calls sent again, and plain, because no instance took them compressed";
-    counter(encoder, "calls_sent_plain", help, calls_sent_plain)?;
-    counter(encoder, "bodies_deflated", "Bodies compressed here", bodies_deflated)?;
-    counter(encoder, "bodies_inflated", "Bodies inflated here", bodies_inflated)?;
+    bodies(encoder, [calls_sent_plain, bodies_deflated, bodies_inflated])?;
     let told = [
         publications,
         publications_passed_on,
@@ -193,6 +190,16 @@ fn links(encoder: &mut DescriptorEncoder<'_>, [opened, closed, refused]: [u64; 3
     counter(encoder, "links_closed", "Links ended, authenticated or not", closed)?;
     let help = "Connections refused because a bound of links was reached";
     counter(encoder, "links_refused", help, refused)
+}
+
+fn bodies(
+    encoder: &mut DescriptorEncoder<'_>,
+    [sent_plain, deflated, inflated]: [u64; 3],
+) -> fmt::Result {
+    let help = "Calls sent again, and plain, because no instance took them compressed";
+    counter(encoder, "calls_sent_plain", help, sent_plain)?;
+    counter(encoder, "bodies_deflated", "Bodies compressed here", deflated)?;
+    counter(encoder, "bodies_inflated", "Bodies inflated here", inflated)
 }
 
 /// What was published: how often, how many copies went on and did not, and what was turned away.

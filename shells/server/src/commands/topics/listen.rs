@@ -148,7 +148,8 @@ impl Trouble {
                     say(&format!("connected to {node} again"));
                 }
                 Event::Subscribed { pattern } => {
-                    if self.unconfirmed.remove(&pattern) && self.unconfirmed.is_empty() {
+                    let was_lost = self.unconfirmed.remove(&pattern);
+                    if was_lost && self.unconfirmed.is_empty() {
                         say("subscribed again: what was published meanwhile is missing");
                     }
                 }
@@ -159,7 +160,8 @@ impl Trouble {
                 _ => {}
             }
         }
-        std::future::pending().await
+        // The node is gone, and the subscription ends with it.
+        std::future::pending::<()>().await;
     }
 
     fn refused(&self) -> Failure {
