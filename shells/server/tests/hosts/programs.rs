@@ -16,7 +16,7 @@ async fn a_program_publishes() {
         r#"service("a", #{
                say: |topic, value| publish(topic, value),
                try_it: |topic| {
-                   try { publish(topic, 1) } catch (error) { error.data.cause.code }
+                   try { publish(topic, 1) } catch (error) { return error.data.cause.code; }
                },
            });"#,
     );
