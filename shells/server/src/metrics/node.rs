@@ -155,14 +155,9 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
         counter(encoder, name, help, value)?;
     }
     bodies(encoder, [calls_sent_plain, bodies_deflated, bodies_inflated])?;
-    let told = [
-        publications,
-        publications_passed_on,
-        publications_missed,
-        publications_refused,
-        publications_ignored,
-    ];
-    topics(encoder, told)?;
+    let [passed_on, missed] = [publications_passed_on, publications_missed];
+    let [refused, ignored] = [publications_refused, publications_ignored];
+    topics(encoder, [publications, passed_on, missed, refused, ignored])?;
     let late = [answers_late, answers_stray, chunks_forwarded, chunks_late, extensions_ignored];
     leftovers(encoder, late)?;
     links(encoder, [links_opened, links_closed, links_refused])
