@@ -26,6 +26,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 mod dials;
+mod learned;
 mod links;
 mod messages;
 mod peers;

@@ -86,8 +86,10 @@ struct Told {
 pub(crate) enum Change {
     /// Nothing that matters to anyone.
     None,
-    /// Where calls may go.
+    /// Where calls may go, or publications.
     Routes,
+    /// The same, and with it everything of earlier lives of the origin.
+    Life,
     /// Nothing: the peer announces more than it may, for the first time on this link.
     OverQuota,
     /// The peer says what no Main says.
@@ -245,11 +247,10 @@ impl Federation {
                 }
                 self.remove(link, &offer, slots);
                 match self.marks.hear(&offer, (*epoch, *seq), true, now) {
-                    Word::Old => {}
+                    Word::Old => Change::Routes,
                     Word::New => self.outdate(&offer, *seq),
                     Word::NewLife => self.outdate_life(&offer.origin, *epoch),
                 }
-                Change::Routes
             }
             Record::Lost { .. } => {
                 self.remove(link, &offer, slots);
@@ -274,11 +275,12 @@ impl Federation {
             let is_first = !core::mem::replace(&mut told.is_over, true);
             return if is_first { Change::OverQuota } else { Change::None };
         }
+        let mut change = Change::Routes;
         if learned.usable {
             match self.marks.hear(offer, (learned.epoch, learned.seq), false, now) {
                 Word::Old => learned.usable = planted!("old_word_counts"),
-                Word::New => self.outdate(offer, learned.seq),
-                Word::NewLife => self.outdate_life(&offer.origin, learned.epoch),
+                Word::New => change = self.outdate(offer, learned.seq),
+                Word::NewLife => change = self.outdate_life(&offer.origin, learned.epoch),
             }
         }
         let Some(told) = self.peers.get_mut(&link) else { return Change::None };
@@ -296,7 +298,7 @@ impl Federation {
         let places = self.services.entry(Arc::clone(&offer.service)).or_default();
         places.insert(offer.place(link), learned);
         self.count += 1;
-        Change::Routes
+        change
     }
 
     /// Forgets what one peer said of an offer.
@@ -324,17 +326,19 @@ impl Federation {
     }
 
     /// What was said of an offer before this change of its origin counts no more.
-    fn outdate(&mut self, offer: &Offer, seq: u64) {
-        let Some(places) = self.services.get_mut(&offer.service) else { return };
+    fn outdate(&mut self, offer: &Offer, seq: u64) -> Change {
+        let places = self.services.get_mut(&offer.service);
+        let places = places.into_iter().flatten();
         for ((node, origin, _), learned) in places {
             if *node == offer.node && *origin == offer.origin && learned.seq < seq {
                 learned.usable = false;
             }
         }
+        Change::Routes
     }
 
     /// What was said of an earlier life of an origin counts no more.
-    fn outdate_life(&mut self, origin: &NodeId, epoch: u64) {
+    fn outdate_life(&mut self, origin: &NodeId, epoch: u64) -> Change {
         for places in self.services.values_mut() {
             for ((_, of, _), learned) in places {
                 if of == origin && learned.epoch < epoch {
@@ -342,6 +346,7 @@ impl Federation {
                 }
             }
         }
+        Change::Life
     }
 
     /// The link to a peer ended, and with it all that was announced over it.

@@ -205,7 +205,7 @@ impl Frame {
     #[must_use]
     #[inline]
     pub fn ttl(&self) -> u8 {
-        (self.flags() >> 12) as u8
+        ttl_of(&self.bytes)
     }
 
     /// Bytes on the wire, the length field included.
@@ -349,6 +349,12 @@ impl FrameWriter {
 #[inline]
 pub(crate) fn payload_of(frame: &[u8]) -> &[u8] {
     &frame[HEADER_BYTES..frame.len() - CHECKSUM_BYTES]
+}
+
+/// See [`Frame::ttl`].
+#[inline]
+pub(crate) fn ttl_of(frame: &[u8]) -> u8 {
+    frame[4] >> 4
 }
 
 /// See [`Frame::verify`].

@@ -8,4 +8,5 @@ mod model;
 mod regressions;
 mod rolling;
 mod seeds;
+mod topics;
 mod two_shards;

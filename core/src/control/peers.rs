@@ -5,14 +5,13 @@
 //! learned from other peers it passes on as long as a call may cross so many Mains (with the
 //! default of three hops: not at all).
 
-use super::topics::is_interest;
 use super::{Control, Linked};
 use crate::config::Role;
 use crate::event::Event;
-use crate::federation::{Change, Offer, hash_of};
+use crate::federation::{Offer, hash_of};
 use crate::holdings::Holdings;
 use crate::mail::{MailBody, MailTo};
-use crate::message::{ControlMessage, Page, Record, Texts, interest, records};
+use crate::message::{ControlMessage, Page, Record, Texts, interest};
 use crate::name::NodeId;
 use crate::outbox::{LinkId, Outbox};
 use crate::shard::control_payload;
@@ -160,114 +159,15 @@ impl Control {
         if self.announcer.links.is_empty() {
             return;
         }
-        self.own_many_changed(Vec::from([self.own_offer(service, node)]), now, out);
+        self.tell_peers_of(Vec::from([self.own_offer(service, node)]), now, out);
     }
 
-    /// The same for several of them.
-    pub(super) fn own_many_changed(&mut self, offers: Vec<Offer>, now: Instant, out: &mut Outbox) {
+    /// What peers may be told of these offers has changed.
+    pub(super) fn tell_peers_of(&mut self, offers: Vec<Offer>, now: Instant, out: &mut Outbox) {
         for peer in self.announcer.links.values_mut() {
             peer.changed.extend(offers.iter().cloned());
         }
         self.announce_soon(now, out);
-    }
-
-    /// Something that other Mains offer has changed.
-    fn learned_changed(&mut self, offers: Vec<Offer>, now: Instant, out: &mut Outbox) {
-        if offers.is_empty() {
-            return;
-        }
-        let is_about_topics = offers.iter().any(is_interest);
-        let is_about_services = !offers.iter().all(is_interest);
-        for Offer { service, node, origin } in offers.iter().filter(|offer| !is_interest(offer)) {
-            let (service, node, origin) = (Arc::clone(service), node.clone(), origin.clone());
-            out.event(Event::RouteChanged { service, node, origin });
-        }
-        if self.config.limits.mains_max() > 1 {
-            for offer in offers {
-                for peer in self.announcer.links.values_mut() {
-                    peer.changed.insert(offer.clone());
-                }
-            }
-            self.announce_soon(now, out);
-        }
-        if is_about_topics && !planted!("interests_ignored") {
-            self.interests_changed(now, out);
-        }
-        if is_about_services {
-            self.changed(now, out);
-        }
-    }
-
-    /// Takes a page of a peer.
-    pub(super) fn announced(&mut self, link: LinkId, page: &[u8], now: Instant, out: &mut Outbox) {
-        let Some(linked) = self.links.get(&link) else { return };
-        let (peer, own) = (linked.peer.node.clone(), self.node.clone());
-        let mut changed = Vec::new();
-        for record in records(page) {
-            let limits = &self.config.limits;
-            let who = (link, &peer, &own);
-            let (offer, change) =
-                self.federation.announced(who, &record, limits, now, &mut self.slots);
-            match change {
-                Change::None => {}
-                Change::Routes => {
-                    self.judge_name(&offer, &record, out);
-                    changed.push(offer);
-                }
-                Change::OverQuota => {
-                    let (service, node) = (offer.service, offer.node);
-                    out.event(Event::AnnouncementRefused {
-                        link,
-                        peer: peer.clone(),
-                        service,
-                        node,
-                    });
-                }
-                Change::Broken => {
-                    let reason = crate::CloseReason::Fault(crate::ErrorCode::BadRequest);
-                    self.close(link, reason, out);
-                    break;
-                }
-            }
-        }
-        self.learned_changed(changed, now, out);
-    }
-
-    /// The name of a node belongs to one key. Where two Mains took it for two keys while they did
-    /// not see each other, both keep the same one: the one whose mark is lower.
-    fn judge_name(&self, offer: &Offer, record: &Record<'_>, out: &mut Outbox) {
-        let Record::Up { key, .. } = record else { return };
-        if is_interest(offer) {
-            return;
-        }
-        let Some(link) = self.nodes.get(&offer.node) else { return };
-        let Some(linked) = self.links.get(link).filter(|linked| linked.mark > *key) else { return };
-        if linked.peer.role == Role::Home {
-            self.close(*link, crate::CloseReason::Fault(crate::ErrorCode::NameConflict), out);
-        }
-    }
-
-    /// A peer confirms all that it announced.
-    pub(super) fn digested(
-        &mut self,
-        link: LinkId,
-        digest: (u32, u64),
-        now: Instant,
-        out: &mut Outbox,
-    ) {
-        let pause = self.confirm_every() / 2;
-        let forgotten = self.federation.digest(link, digest, pause, now, &mut self.slots);
-        if let Some(linked) = self.links.get_mut(&link) {
-            linked.confirmed_at = now;
-        }
-        if let Some(offers) = forgotten {
-            self.send(link, &ControlMessage::Resync, out);
-            let node = self.links.get(&link).map(|linked| linked.peer.node.clone());
-            if let Some(node) = node {
-                out.event(Event::Resync { link, node });
-            }
-            self.learned_changed(offers, now, out);
-        }
     }
 
     /// Announces changes at once, unless some were announced a moment ago.
@@ -394,7 +294,7 @@ impl Control {
     }
 
     /// How often digests go out: often enough that no lease ends between two of them.
-    fn confirm_every(&self) -> Duration {
+    pub(super) fn confirm_every(&self) -> Duration {
         let limits = &self.config.limits;
         limits.health_interval.min(limits.registry_ttl / 3)
     }

@@ -299,7 +299,7 @@ impl Control {
             None => return self.own_changed(&interest_name(pattern), &self.node.clone(), now, out),
         }
         let changed: Vec<Offer> = self.own_interests().chain([self.interest_in(pattern)]).collect();
-        self.own_many_changed(changed, now, out);
+        self.tell_peers_of(changed, now, out);
     }
 
     /// Every pattern that peers may have been told of, whether they are to be told of it or not.

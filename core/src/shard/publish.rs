@@ -10,8 +10,7 @@ use super::links::{Network, Phase};
 use crate::close::CloseReason;
 use crate::config::Role;
 use crate::error::{CallError, ErrorCode};
-use crate::frame::{Frame, Kind, payload_of, verify};
-use crate::interests::Way;
+use crate::frame::{Frame, Kind, payload_of, ttl_of, verify};
 use crate::mail::{MailBody, MailTo};
 use crate::message::{ControlMessage, PublicationEnvelope, Texts, encode};
 use crate::name::{NameInvalid, NodeId};
@@ -91,7 +90,7 @@ impl Shard {
             return Err(self.error(ErrorCode::TooLarge, "").with_limit(u64::from(limit)));
         }
         let published = if self.is_main() {
-            self.spread(frame, publish.topic, now, out)
+            self.spread(&frame.freeze(), publish.topic, now, out)
         } else {
             self.publish_up(frame, out)?
         };
@@ -122,7 +121,7 @@ impl Shard {
     pub(super) fn handle_publication(
         &mut self,
         link: LinkId,
-        frame: Frame,
+        mut frame: Frame,
         now: Instant,
         out: &mut Outbox,
     ) {
@@ -130,48 +129,57 @@ impl Shard {
         let Phase::Open(peer) = &network.phase else { return };
         let peer = Arc::clone(peer);
         self.stats.publications += 1;
-        let (envelope, _) = match PublicationEnvelope::decode(frame.payload()) {
+        // Whoever gets it from here gets these very bytes.
+        let ttl = frame.ttl();
+        frame.set_ttl(ttl.saturating_sub(1));
+        let bytes = frame.freeze();
+        let (envelope, _) = match PublicationEnvelope::decode(payload_of(&bytes)) {
             Ok(read) => read,
-            Err(error) => return self.bad_publication(link, &frame, error.code(), peer.role),
+            Err(error) => return self.bad_publication(link, &bytes, error.code(), peer.role),
         };
-        if peer.role == Role::Main {
-            return match self.config.role {
-                Role::Main => self.pass_publication_on(frame, now, out),
-                Role::Home | Role::Caller => {
-                    let topic = Arc::<str>::from(envelope.topic);
-                    self.hand_out(&frame.freeze(), &topic, now, out);
-                }
-            };
+        if peer.role != Role::Main {
+            // It was written at the other end of this very link.
+            let is_its_own = envelope.publisher == peer.node.as_str() && envelope.path.is_empty();
+            let is_believed = is_its_own || planted!("any_publisher_believed");
+            if !is_believed || verify(&bytes).is_err() {
+                return self.bad_publication(link, &bytes, ErrorCode::Forbidden, peer.role);
+            }
+            return self.admit_publication(link, &bytes, (envelope.topic, ttl), now, out);
         }
-        // It was written at the other end of this very link.
-        let is_its_own = envelope.publisher == peer.node.as_str() && envelope.path.is_empty();
-        let is_believed = is_its_own || planted!("any_publisher_believed");
-        if !is_believed || frame.verify().is_err() {
-            return self.bad_publication(link, &frame, ErrorCode::Forbidden, peer.role);
+        match self.config.role {
+            Role::Main => self.pass_publication_on(&bytes, &envelope, ttl, now, out),
+            Role::Home | Role::Caller => drop(self.hand_out(&bytes, envelope.topic, now, out)),
         }
+    }
+
+    /// Takes a publication of a Home or a caller that is what it should be.
+    fn admit_publication(
+        &mut self,
+        link: LinkId,
+        bytes: &Bytes,
+        (topic, ttl): (&str, u8),
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         let rate = self.config.limits.publish_cost_per_second;
         let Some(network) = self.links.network(link) else { return };
         if !network.account().budget.admits(rate, now) {
             return self.refuse_publication(link, ErrorCode::RateLimited, now, out);
         }
-        if frame.ttl() == 0 {
+        if ttl == 0 {
             return self.refuse_publication(link, ErrorCode::HopLimit, now, out);
         }
-        let (topic, length) = (Arc::<str>::from(envelope.topic), frame.len() as u64);
-        let mut frame = frame;
-        let ttl = frame.ttl() - 1;
-        frame.set_ttl(ttl);
-        let published = self.spread(frame, &topic, now, out);
+        let published = self.spread(bytes, topic, now, out);
         let copies = u64::from(published.links) + u64::from(published.mains);
         if let Some(network) = self.links.network(link) {
-            network.account().budget.spend(length * (1 + copies));
+            network.account().budget.spend(bytes.len() as u64 * (1 + copies));
         }
     }
 
     /// A publication that nobody could have meant. Damage that a Main passed on is not of its link.
     #[cold]
-    fn bad_publication(&mut self, link: LinkId, frame: &Frame, code: ErrorCode, sender: Role) {
-        match (frame.verify().is_ok(), sender) {
+    fn bad_publication(&mut self, link: LinkId, bytes: &[u8], code: ErrorCode, sender: Role) {
+        match (verify(bytes).is_ok(), sender) {
             (true, _) => self.doom(link, CloseReason::Fault(code)),
             (false, Role::Home | Role::Caller) => {
                 self.doom(link, CloseReason::Fault(ErrorCode::BadChecksum));
@@ -181,59 +189,55 @@ impl Shard {
     }
 
     /// A publication from another Main: to the next one on its path, or to the subscribers here.
-    fn pass_publication_on(&mut self, mut frame: Frame, now: Instant, out: &mut Outbox) {
-        let Ok((envelope, _)) = PublicationEnvelope::decode(frame.payload()) else { return };
-        let topic = Arc::<str>::from(envelope.topic);
+    fn pass_publication_on(
+        &mut self,
+        bytes: &Bytes,
+        envelope: &PublicationEnvelope<'_>,
+        ttl: u8,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         let next = if envelope.path.is_empty() { Ok(None) } else { self.next_main(envelope.path) };
-        let Some(ttl) = frame.ttl().checked_sub(1) else {
-            self.stats.publications_refused += 1;
-            return;
-        };
-        frame.set_ttl(ttl);
         match next {
-            Ok(None) => {
-                self.hand_out(&frame.freeze(), &topic, now, out);
-            }
-            Ok(Some(link)) => {
-                self.hand_over(link, &frame.freeze(), out);
-            }
-            Err(_) => self.stats.publications_refused += 1,
+            Ok(None) if ttl > 0 => drop(self.hand_out(bytes, envelope.topic, now, out)),
+            Ok(Some(link)) if ttl > 0 => drop(self.hand_over(link, bytes, out)),
+            Ok(_) | Err(_) => self.stats.publications_refused += 1,
         }
     }
 
     /// Sends a publication that comes from here to every Main that wants it, and hands it to the
     /// subscribers of this one.
-    fn spread(&mut self, frame: Frame, topic: &str, now: Instant, out: &mut Outbox) -> Published {
+    fn spread(&mut self, bytes: &Bytes, topic: &str, now: Instant, out: &mut Outbox) -> Published {
         let interests = Arc::clone(&self.interests);
         let mut wanted = core::mem::take(&mut self.found_mains);
         interests.find(topic, &mut wanted);
-        let ways = || wanted.iter().filter_map(|number| interests.way(*number));
         let mut mains = 0;
-        let is_far = |way: &&Way| way.path.len() > 1 && !planted!("publication_unpaved");
-        for way in ways().filter(is_far) {
-            let copy = self.paved(&frame, &way.path);
-            mains += u32::from(self.hand_over(way.link, &copy, out));
+        for way in wanted.drain(..).filter_map(|number| interests.way(number)) {
+            let is_far = way.path.len() > 1 && !planted!("publication_unpaved");
+            // Everybody but those behind others gets the same bytes.
+            let handed = if is_far {
+                let copy = self.paved(bytes, &way.path);
+                self.hand_over(way.link, &copy, out)
+            } else {
+                self.hand_over(way.link, bytes, out)
+            };
+            mains += u32::from(handed);
         }
-        // Everybody else gets the same bytes.
-        let bytes = frame.freeze();
-        for way in ways().filter(|way| !is_far(way)) {
-            mains += u32::from(self.hand_over(way.link, &bytes, out));
-        }
-        wanted.clear();
         self.found_mains = wanted;
-        Published { links: self.hand_out(&bytes, topic, now, out), mains }
+        Published { links: self.hand_out(bytes, topic, now, out), mains }
     }
 
     /// A copy for a Main behind others, with the path to it.
     #[cold]
-    fn paved(&mut self, frame: &Frame, path: &[NodeId]) -> Bytes {
-        let Ok((mut envelope, body)) = PublicationEnvelope::decode(frame.payload()) else {
+    fn paved(&mut self, bytes: &Bytes, path: &[NodeId]) -> Bytes {
+        let Ok((mut envelope, body)) = PublicationEnvelope::decode(payload_of(bytes)) else {
             return Bytes::new();
         };
         let mut packed = Vec::new();
         envelope.path = Texts::pack(path, &mut packed);
         let write = |out: &mut bytes::BytesMut| encode(&envelope, out);
-        self.writer.write(Kind::Publish, 0, frame.ttl(), write, body).freeze()
+        let ttl = ttl_of(bytes);
+        self.writer.write(Kind::Publish, 0, ttl, write, body).freeze()
     }
 
     /// Hands a publication to the subscribers of this node, on all of its shards. Returns how many

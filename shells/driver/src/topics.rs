@@ -2,8 +2,10 @@
 //! where it is not read fast enough, the oldest publications give way and are counted.
 
 use crate::engine::Engine;
+use crate::node::Node;
+use crate::runtime::Runtime;
 use relay_core::topic::TopicTree;
-use relay_core::{CallError, Publication};
+use relay_core::{CallError, Publication, Publish, Published};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -42,6 +44,69 @@ struct Queue {
     ended: bool,
     /// Of who waits for publications, and of who waits for the Main.
     wakers: [Option<Waker>; 2],
+}
+
+impl<R: Runtime> Node<R> {
+    /// Says something on a topic to all who subscribed to it, at most once to each of them. Nobody
+    /// says that it was received.
+    ///
+    /// # Errors
+    /// A [`CallError`] when nothing was handed to anyone: a name is invalid, there is no link to a
+    /// Main, or no room on it.
+    pub fn publish(&self, topic: &str, body: &[u8]) -> Result<Published, CallError> {
+        self.publish_with(Publish { topic, body, ..Publish::default() })
+    }
+
+    /// The same with headers.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn publish_with(&self, publish: Publish<'_>) -> Result<Published, CallError> {
+        self.engine.publish(publish)
+    }
+
+    /// Subscribes to all topics that `pattern` stands for: a level may be `*`, which stands for any
+    /// one, and the last may be `**`, which stands for any number of them.
+    ///
+    /// ```no_run
+    /// # use relay_driver::{Node, Received, Runtime};
+    /// # async fn example(node: Node<impl Runtime>) -> Result<(), relay_core::CallError> {
+    /// let messages = node.subscribe("messages.user.*")?;
+    /// messages.ready().await?;
+    /// node.publish("messages.user.42", br#"{"text":"hello"}"#)?;
+    /// while let Some(Received::Publication(message)) = messages.next().await {
+    ///     println!("{}: {:?}", message.topic(), message.body());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// A [`CallError`] when it is not a pattern or a bound is reached.
+    pub fn subscribe(&self, pattern: &str) -> Result<Subscription, CallError> {
+        let subscription = self.engine.subscription();
+        subscription.add(pattern)?;
+        Ok(subscription)
+    }
+
+    /// A subscription to nothing yet: patterns are added and taken away one by one.
+    #[must_use]
+    pub fn subscription(&self) -> Subscription {
+        self.engine.subscription()
+    }
+
+    /// Patterns that are subscribed to at this node, each with the number of links that asked for
+    /// it; the node itself is one.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<(String, u32)> {
+        self.engine.subscriptions()
+    }
+
+    /// The same in parts, for those who show them: at most `most` patterns behind `after`, in the
+    /// order of their bytes. The first part is behind the empty text.
+    #[must_use]
+    pub fn subscriptions_after(&self, after: &str, most: usize) -> Vec<(String, u32)> {
+        self.engine.subscriptions_after(after, most)
+    }
 }
 
 impl Subscription {
