@@ -1,9 +1,11 @@
 // A client of /ws for browsers and Node, without dependencies: calls, streams, cancel, services,
-// the token, and a connection that comes back. See docs/websocket.md.
+// topics, the token, and a connection that comes back. See docs/websocket.md and docs/topics.md.
 //
 //     const client = new RelayClient("ws://127.0.0.1:8080/ws", { token });
 //     await client.call("notes.add", ["milk"], { timeout: "5s" });
 //     await client.register("clock", { now: () => Date.now() });
+//     await client.subscribe("messages.*", ({ topic, data, missed }) => console.log(topic, data));
+//     await client.publish("messages.news", { text: "hello" });
 //
 // In Node, pass the WebSocket of the package `ws`: { WebSocket }.
 
@@ -30,11 +32,14 @@ export class RelayClient {
   #calls = new Map();
   #served = new Map();
   #services = new Map();
+  #subscriptions = new Map(); // Pattern to functions.
+  #asked = new Map(); // Id to who waits for the answer about a topic.
   #isOpen = false;
   #isClosed = false;
   #waiting = [];
 
-  /** options: token, WebSocket, onState(state, why) with "open", "lost" and "closed", onMessage. */
+  /** options: token, WebSocket, onState(state, why) with "open", "lost", "closed" and "refused",
+   *  onMessage, and onMissed(count): so many publications gave way because they were not read. */
   constructor(url, options = {}) {
     this.#url = url;
     this.#options = options;
@@ -82,6 +87,40 @@ export class RelayClient {
     return this.call("rpc.withdraw", { service });
   }
 
+  /** Hears what is published on the topics of a pattern, again after each reconnection; what is
+   *  published while there is no connection does not come. `hear` gets { topic, data, publisher,
+   *  seq, headers, missed, missed_maybe }; data that is no JSON is a Uint8Array. Resolves once the
+   *  pattern stands, and gives a function that ends it. */
+  async subscribe(pattern, hear) {
+    await new Promise((run) => this.#whenOpen(run));
+    const hearing = this.#subscriptions.get(pattern) ?? new Set();
+    hearing.add(hear);
+    this.#subscriptions.set(pattern, hearing);
+    const end = async () => {
+      hearing.delete(hear);
+      if (hearing.size > 0 || this.#subscriptions.get(pattern) !== hearing) return;
+      this.#subscriptions.delete(pattern);
+      if (this.#isOpen) await this.#ask({ type: "unsubscribe", topic: pattern });
+    };
+    try {
+      await this.#ask({ type: "subscribe", topic: pattern });
+    } catch (error) {
+      // A connection that broke is not a refusal: the next one asks again.
+      if (error.data.code === "LINK_LOST" && !this.#isClosed) return end;
+      hearing.delete(hear);
+      if (hearing.size === 0) this.#subscriptions.delete(pattern);
+      throw error;
+    }
+    return end;
+  }
+
+  /** Publishes on a topic, at most once; gives { links, mains }, to how many it was handed. */
+  async publish(topic, data, headers) {
+    await new Promise((run) => this.#whenOpen(run));
+    const { links, mains } = await this.#ask({ type: "message", topic, data, headers });
+    return { links, mains };
+  }
+
   /** Ends it for good. */
   close() {
     clearTimeout(this.#timer);
@@ -100,6 +139,9 @@ export class RelayClient {
         this.#attempt = 0;
         this.#isOpen = true;
         const offers = [...this.#services.keys()].map((service) => this.#offer(service));
+        for (const topic of this.#subscriptions.keys()) {
+          offers.push(this.#ask({ type: "subscribe", topic }));
+        }
         this.#flush();
         this.#options.onState?.("open");
         await Promise.all(offers);
@@ -114,6 +156,8 @@ export class RelayClient {
       const calls = [...this.#calls.values()].filter((call) => call.sent);
       calls.forEach((call) => call.fail(lost("unknown")));
       this.#served.forEach((abort) => abort.abort());
+      this.#asked.forEach(({ reject }) => reject(lost("unknown")));
+      this.#asked.clear();
       if (this.#isClosed) return this.#options.onState?.("closed", { code, reason });
       this.#options.onState?.("lost", { code, reason });
       // What was not sent yet waits on, for the next connection.
@@ -161,6 +205,16 @@ export class RelayClient {
     return call;
   }
 
+  /** Says something about a topic, and waits for the answer to it. */
+  #ask(message) {
+    if (this.#isClosed || this.#ws.readyState !== 1) return Promise.reject(lost("no"));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(id, { resolve, reject });
+      this.#ws.send(JSON.stringify({ ...message, id }));
+    });
+  }
+
   #whenOpen(run) {
     if ((this.#isOpen && this.#ws.readyState === 1) || this.#isClosed) run();
     else this.#waiting.push(run);
@@ -177,7 +231,8 @@ export class RelayClient {
 
   #receive(message) {
     const { id, method, params } = message;
-    if (method === "rpc.cancel") this.#served.get(params.id)?.abort();
+    if (message.type) this.#hear(message);
+    else if (method === "rpc.cancel") this.#served.get(params.id)?.abort();
     else if (method === "rpc.chunk") this.#take(params);
     else if (method === "rpc.credit") this.#served.get(params.id)?.granted?.(params.bytes);
     else if (method) this.#serve(message);
@@ -186,10 +241,32 @@ export class RelayClient {
     this.#options.onMessage?.(message);
   }
 
+  #hear(message) {
+    const { type, id, topic, count, code, data_base64: base64 } = message;
+    if (type === "message") {
+      const said = base64 === undefined ? message : { ...message, data: bytesIn(base64) };
+      for (const [pattern, hearing] of this.#subscriptions) {
+        if (standsFor(pattern, topic)) hearing.forEach((hear) => hear(said));
+      }
+    } else if (type === "missed") {
+      this.#options.onMissed?.(count);
+    } else {
+      const asked = this.#asked.get(id);
+      this.#asked.delete(id);
+      if (type !== "error") return asked?.resolve(message);
+      const data = { ...message, detail: message.message };
+      const error = new RelayError({ code, message: message.message, data });
+      // Nobody asked: the relay lost its own Main, and another one refuses the pattern.
+      if (!asked && topic !== undefined) this.#subscriptions.delete(topic);
+      if (asked) asked.reject(error);
+      else this.#options.onState?.("refused", error);
+    }
+  }
+
   #take({ id, chunk, base64 }) {
     const call = this.#calls.get(id);
     if (!call) return;
-    const value = base64 === undefined ? chunk : Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+    const value = base64 === undefined ? chunk : bytesIn(base64);
     const bytes = base64 === undefined ? bytesOf(JSON.stringify(chunk)) : value.length;
     call.chunks.push({ value, bytes });
     call.wake();
@@ -233,6 +310,17 @@ export class RelayClient {
   }
 }
 
+/** Whether a topic is one of those that a pattern stands for. */
+const standsFor = (pattern, topic) => {
+  const wanted = pattern.split(".");
+  const levels = topic.split(".");
+  const hasTail = wanted.at(-1) === "**";
+  if (hasTail) wanted.pop();
+  const fits = (level, at) => at < levels.length && (level === "*" || level === levels[at]);
+  return wanted.every(fits) && (hasTail || wanted.length === levels.length);
+};
+
+const bytesIn = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 const bytesOf = (text) => new TextEncoder().encode(text).length;
 const WINDOW = 256 << 10;
 const CHUNK_OVERHEAD = 32;

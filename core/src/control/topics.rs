@@ -21,6 +21,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 /// Everything that is subscribed to at this node.
 #[derive(Debug, Default)]
@@ -118,6 +119,21 @@ impl Control {
     /// it (the local application is one).
     pub fn subscriptions(&self) -> impl Iterator<Item = (&str, u32)> {
         self.subscriptions.patterns.iter().map(|(pattern, asked)| (&**pattern, asked.links))
+    }
+
+    /// The same for patterns behind `after` in the order of their bytes: there may be a great many,
+    /// to be looked at in parts.
+    pub fn subscriptions_after(&self, after: &str) -> impl Iterator<Item = (&str, u32)> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let patterns = self.subscriptions.patterns.range::<str, _>(behind);
+        patterns.map(|(pattern, asked)| (&**pattern, asked.links))
+    }
+
+    /// How many different patterns are subscribed to at this node, and how many subscriptions there
+    /// are: a pattern counts once for each link that asked for it.
+    #[must_use]
+    pub fn subscription_counts(&self) -> (usize, u32) {
+        (self.subscriptions.patterns.len(), self.subscriptions.count)
     }
 
     /// What those who dialled this Main say of topics. False for what is not for them to say.

@@ -9,7 +9,7 @@ pub use crate::{
     Subscription, Transport, TransportKind, service_fn,
 };
 pub use relay_core::message::CHUNK_BYTES_MAX;
-pub use relay_core::topic::{is_pattern, is_topic};
+pub use relay_core::topic::{is_pattern, is_topic, matches as topic_matches};
 pub use relay_core::{
     Balance, Balancing, BreakerState, CallError, CloseReason, Compression, DialId, ErrorCode,
     Event, Executed, Gap, Limits, LimitsInvalid, NameInvalid, NodeId, Priority, Publication,

@@ -20,6 +20,10 @@ pub struct Census {
     pub services: [usize; 3],
     /// Instances by the state of their breaker, in the order of [`BreakerView::ALL`].
     pub breakers: [usize; 3],
+    /// Different patterns of topics that are subscribed to at this node.
+    pub patterns: usize,
+    /// Subscriptions: each pattern once for each link that asked for it; the node itself is one.
+    pub subscriptions: u32,
     /// Calls made here, served here or passing through.
     pub calls_in_flight: u32,
     /// The node is leaving.
@@ -65,12 +69,15 @@ pub(crate) fn census(node: &Node, handlers: &Handlers, is_draining: bool) -> Cen
     breakers[BreakerView::Closed as usize] = all.saturating_sub(open + half_open);
     breakers[BreakerView::Open as usize] = open;
     breakers[BreakerView::HalfOpen as usize] = half_open;
+    let (patterns, subscriptions) = control.subscription_counts();
     Census {
         stats: node.stats(),
         links,
         dials,
         services,
         breakers,
+        patterns,
+        subscriptions,
         calls_in_flight: node.calls_in_flight(),
         is_draining,
     }

@@ -126,6 +126,13 @@ impl<R: Runtime> Node<R> {
     pub fn subscriptions(&self) -> Vec<(String, u32)> {
         self.engine.subscriptions()
     }
+
+    /// The same in parts, for those who show them: at most `most` patterns behind `after`, in the
+    /// order of their bytes. The first part is behind the empty text.
+    #[must_use]
+    pub fn subscriptions_after(&self, after: &str, most: usize) -> Vec<(String, u32)> {
+        self.engine.subscriptions_after(after, most)
+    }
 }
 
 impl Subscription {
@@ -149,6 +156,13 @@ impl Subscription {
         self.engine.upgrade().is_some_and(|engine| engine.remove_pattern(self.id, pattern))
     }
 
+    /// Whether this pattern is one of this subscription: added, and neither taken away nor refused
+    /// by the Main.
+    #[must_use]
+    pub fn has(&self, pattern: &str) -> bool {
+        self.engine.upgrade().is_some_and(|engine| engine.has_pattern(self.id, pattern))
+    }
+
     /// Waits until the Main has confirmed all patterns: whatever is published there from then on
     /// comes. Other Mains know of a pattern a moment later. A link that is lost afterwards and
     /// comes back is of no account here; `Event::Subscribed` is said again then.
@@ -167,7 +181,11 @@ impl Subscription {
         }
     }
 
-    fn poll_ready(&self, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
+    /// The same as [`Self::ready`] for those who write futures by hand.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_ready(&self, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
         let mut queue = self.queue.lock();
         if let Some(error) = queue.refused.take() {
             return Poll::Ready(Err(error));
@@ -265,6 +283,12 @@ impl Subscribers {
         self.patterns.contains_key(pattern)
     }
 
+    /// Whether a subscription has this pattern.
+    pub(crate) fn is_subscribed(&self, id: u64, pattern: &str) -> bool {
+        let subscriber = self.all.get(id as usize).and_then(Option::as_ref);
+        subscriber.is_some_and(|subscriber| subscriber.patterns.contains(pattern))
+    }
+
     /// Adds a legal pattern to a subscription. Tells whether it is new there.
     pub(crate) fn add(&mut self, id: u64, pattern: &str) -> bool {
         let Some(subscriber) = subscriber(&mut self.all, id) else { return false };
@@ -350,7 +374,10 @@ impl Subscribers {
         for id in users.into_iter().flatten() {
             self.remove(id, pattern, wakes);
             if let Some(subscriber) = subscriber(&mut self.all, id) {
-                subscriber.queue.lock().refused = Some(error.clone());
+                let mut queue = subscriber.queue.lock();
+                queue.refused = Some(error.clone());
+                // Nobody may wait for the Main any more: it had confirmed the pattern before.
+                queue.readers.wake(wakes);
             }
         }
     }

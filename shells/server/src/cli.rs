@@ -6,8 +6,8 @@ mod failure;
 mod single_dash;
 
 pub use args::{
-    BenchArgs, CallArgs, CallerArgs, Cli, Command, DemoArgs, NodeArgs, RequestArgs, RunArgs,
-    SimArgs, TlsArgs, TraceArgs,
+    BenchArgs, CallArgs, CallerArgs, Cli, Command, DemoArgs, LinkArgs, NodeArgs, PubArgs,
+    RequestArgs, RunArgs, SimArgs, SubArgs, TlsArgs, TraceArgs,
 };
 pub use failure::Failure;
 pub(crate) use failure::one_line;
@@ -65,6 +65,8 @@ fn dispatch(parsed: Parsed) -> Result<ExitCode, Failure> {
         Some(Command::Demo(args)) => commands::demo::execute(&args),
         Some(Command::Call(args)) => commands::call::execute(&args),
         Some(Command::Trace(args)) => commands::call::execute_trace(&args),
+        Some(Command::Pub(args)) => commands::topics::publish(&args),
+        Some(Command::Sub(args)) => commands::topics::listen(&args),
         Some(Command::Bench(args)) => commands::bench::execute(&args),
         Some(Command::Services(args)) => commands::services::execute(&args),
         Some(Command::Peers(args)) => commands::peers::execute(&args),

@@ -12,6 +12,7 @@ pub mod services;
 pub mod sim;
 mod table;
 mod tls;
+pub mod topics;
 
 use crate::cli::Failure;
 use std::future::Future;

@@ -16,7 +16,8 @@ pub use rhai::{NamedServices, Program};
 pub use words::WordsError;
 
 use relay_tokio::{
-    Answer, BoxFuture, CallError, CallRequest, ErrorCode, NameInvalid, Node, Service, is_service,
+    Answer, BoxFuture, CallError, CallRequest, ErrorCode, NameInvalid, Node, Published, Service,
+    is_service,
 };
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +30,12 @@ pub trait Caller: Send + Sync + 'static {
 
     /// Calls a service anywhere in the network. Dropping the future cancels the call.
     fn call(&self, request: CallRequest) -> BoxFuture<Result<Answer, CallError>>;
+
+    /// Says something on a topic. Inside of a runtime.
+    ///
+    /// # Errors
+    /// A [`CallError`] when nothing was handed to anyone.
+    fn publish(&self, topic: &str, body: &[u8]) -> Result<Published, CallError>;
 }
 
 impl Caller for Node {
@@ -39,6 +46,10 @@ impl Caller for Node {
     fn call(&self, request: CallRequest) -> BoxFuture<Result<Answer, CallError>> {
         let node = self.clone();
         Box::pin(async move { Self::call(&node, request).await })
+    }
+
+    fn publish(&self, topic: &str, body: &[u8]) -> Result<Published, CallError> {
+        Self::publish(self, topic, body)
     }
 }
 
@@ -61,13 +72,17 @@ impl Caller for LateNode {
     fn call(&self, request: CallRequest) -> BoxFuture<Result<Answer, CallError>> {
         match self.0.get() {
             Some(node) => Caller::call(node, request),
-            None => Box::pin(std::future::ready(Err(CallError::new(
-                ErrorCode::Unavailable,
-                "",
-                "this node has not started yet",
-            )))),
+            None => Box::pin(std::future::ready(Err(not_started()))),
         }
     }
+
+    fn publish(&self, topic: &str, body: &[u8]) -> Result<Published, CallError> {
+        self.0.get().map_or_else(|| Err(not_started()), |node| node.publish(topic, body))
+    }
+}
+
+fn not_started() -> CallError {
+    CallError::new(ErrorCode::Unavailable, "", "this node has not started yet")
 }
 
 /// What `--service` asks for: a name and what answers under it.

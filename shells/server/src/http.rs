@@ -28,6 +28,7 @@ mod reply;
 mod rpc;
 mod status;
 mod timestamp;
+mod topics;
 mod upgrade;
 
 pub(crate) use backoff::Backoff;
@@ -253,6 +254,7 @@ fn routes(shared: &Arc<Shared>) -> Router {
         .route("/ready", get(status::ready))
         .route("/info", get(status::info))
         .route("/metrics", get(metrics::scrape))
+        .route("/publish/{topic}", post(topics::publish))
         .route("/federation/health", get(federation::health))
         .route("/ws", get(upgrade::json_client))
         .route("/ws/p2p", get(upgrade::relay_link));
@@ -264,12 +266,14 @@ fn routes(shared: &Arc<Shared>) -> Router {
             .route("/registry/health", get(registry::health))
             .route("/registry/peers/add", post(registry::add_peer))
             .route("/registry/peers/remove", delete(registry::remove_peer))
+            .route("/topics", get(topics::all))
             .route("/federation/registry", get(registry::federated))
             .route("/federation/peers", get(federation::peers))
     } else {
         router
             .route("/registry", get(registry::absent))
             .route("/registry/{*rest}", axum::routing::any(registry::absent))
+            .route("/topics", get(registry::absent))
             .route("/federation/registry", get(registry::absent))
             .route("/federation/peers", get(registry::absent))
     };

@@ -11,5 +11,6 @@ pub mod http;
 pub mod json_rpc;
 pub mod log;
 mod metrics;
+mod publication;
 mod trace_context;
 mod ws;

@@ -9,6 +9,8 @@
 //!   its [`Client`]: a bounded queue and a table of what is in flight.
 //! - A request counts as run from the moment it is handed to the socket. Before, it provably never
 //!   ran, and whoever waits for it is told so.
+//! - Publications are written when nothing else is to be written, and give way when the client does
+//!   not read them: an answer is never lost or late for their sake.
 //! - What does not fit ends the smallest thing that can be ended: a stream, a call, and only
 //!   then, for clients that do not read or break the protocol, the connection.
 
@@ -23,6 +25,8 @@ mod federation_message;
 mod incoming;
 mod offers;
 mod text;
+mod topic_messages;
+mod topics;
 mod typed;
 
 use crate::calls::Runner;
@@ -48,6 +52,11 @@ pub struct ClientLimits {
     pub queue_bytes_max: usize,
     /// What it may send of a stream before anything of it was passed on.
     pub window_bytes: u32,
+    /// Most patterns of topics that it subscribes to.
+    pub patterns_max: usize,
+    /// What it may publish in a second: bytes, counted once and again for whoever they are handed
+    /// to.
+    pub publish_bytes_per_second: u32,
 }
 
 impl Default for ClientLimits {
@@ -58,6 +67,8 @@ impl Default for ClientLimits {
             services_max: 64,
             queue_bytes_max: 16 << 20,
             window_bytes: 256 << 10,
+            patterns_max: 256,
+            publish_bytes_per_second: 256 << 20,
         }
     }
 }

@@ -34,6 +34,8 @@ mod stops;
 mod tls;
 #[path = "acceptance/tools.rs"]
 mod tools;
+#[path = "acceptance/topics.rs"]
+mod topics;
 #[path = "acceptance/upstream.rs"]
 mod upstream;
 #[path = "acceptance/world.rs"]

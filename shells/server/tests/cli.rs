@@ -17,6 +17,8 @@ fn each_command_explains_itself_with_examples() {
         "-help",
         "call --help",
         "bench --help",
+        "pub --help",
+        "sub --help",
         "services --help",
         "peers --help",
         "explain --help",
@@ -100,7 +102,9 @@ fn completions_are_made_for_each_shell() {
         let text = stdout(&output);
         assert!(text.contains("relay") && text.contains("node-type"), "{shell}");
         assert!(
-            ["services", "peers", "demo", "sim", "bench"].iter().all(|name| text.contains(name)),
+            ["services", "peers", "demo", "sim", "bench", "pub", "sub"]
+                .iter()
+                .all(|name| text.contains(name)),
             "{shell}"
         );
     }

@@ -70,6 +70,26 @@ fn r11_a_client_comes_back_and_offers_its_services_again() {
 }
 
 #[test]
+fn r11_a_client_hears_topics_again_after_it_came_back() {
+    let (folder, relay) = (Folder::new("topics"), Relay::start(&[]));
+    let port = relay.port();
+    let client = node(&folder, "topics.mjs", &[&relay.ws()]);
+    let lines = client.lines_until("ready");
+    has_all(&lines, &["refused: NAME_INVALID", "handed: {\"links\":1,\"mains\":0}"]);
+    client.lines_until(r#"all messages.b.x null 1"#);
+    relay.stop();
+    client.lines_until("state: lost 1001");
+    let relay = Relay::start(&["--port", &port.to_string()]);
+    relay.until_handed("messages", "\"back\"");
+    client.lines_until(r#"all messages "back""#);
+    relay.until_handed("done", "1");
+    let (code, lines) = client.ended();
+    assert_eq!(code, Some(0), "{lines:#?}");
+    let has = |wanted: &str| lines.iter().filter(|line| line.starts_with(wanted)).count();
+    assert_eq!((has("all messages.a.x"), has("some messages.a.x"), has("some")), (1, 1, 1));
+}
+
+#[test]
 fn r12_the_react_hook_calls_and_serves() {
     let folder = Folder::new("react");
     let token = folder.write("token", "a-secret\n");

@@ -16,6 +16,8 @@ mod services;
 mod streams;
 #[path = "support/client.rs"]
 mod support;
+#[path = "ws/topics.rs"]
+mod topics;
 #[path = "ws/typed.rs"]
 mod typed;
 #[path = "ws/world.rs"]

@@ -28,6 +28,17 @@ impl Engine {
         all.map(|(pattern, links)| (String::from(pattern), links)).collect()
     }
 
+    /// The first of them behind `after`.
+    pub fn subscriptions_after(&self, after: &str, most: usize) -> Vec<(String, u32)> {
+        let inner = self.lock();
+        let behind = inner.node.control().subscriptions_after(after).take(most);
+        behind.map(|(pattern, links)| (String::from(pattern), links)).collect()
+    }
+
+    pub(crate) fn has_pattern(&self, id: u64, pattern: &str) -> bool {
+        self.lock().subscribers.is_subscribed(id, pattern)
+    }
+
     pub(crate) fn add_pattern(self: &Arc<Self>, id: u64, pattern: &str) -> Result<bool, CallError> {
         self.run(|inner, now| {
             if inner.subscribers.is_ended(id) {

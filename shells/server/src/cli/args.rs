@@ -2,8 +2,10 @@
 //! with what files and the environment say, so that one message fits all sources.
 
 mod callers;
+mod topics;
 
 pub use callers::{BenchArgs, CallArgs, CallerArgs, RequestArgs, TlsArgs, TraceArgs};
+pub use topics::{LinkArgs, PubArgs, SubArgs};
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
@@ -39,6 +41,10 @@ pub enum Command {
     Call(CallArgs),
     /// Call a method of a service and print the way of the call instead of its result
     Trace(TraceArgs),
+    /// Publish something on a topic
+    Pub(PubArgs),
+    /// Subscribe to topics and print what is published there
+    Sub(SubArgs),
     /// Call a method many times and measure how fast, and how rightly, answers come
     Bench(BenchArgs),
     /// List the services that a node knows
@@ -294,6 +300,7 @@ Examples:
   relay --server --listen 0.0.0.0:443 --tls-cert relay.crt --tls-key relay.key --token-file token
   relay blog.rhai --connect wss://relay.example.com --tls-ca ca.crt --token-file token
   relay call blog.get_posts                           call it from anywhere
+  relay sub 'messages.*'                              hear what others publish
 
 A single dash before a long flag works too: relay -server -node-type main -port 8080
 Settings come from --config FILE or $RELAY_CONFIG, then from the environment

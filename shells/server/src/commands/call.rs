@@ -6,9 +6,10 @@ pub(super) mod params;
 mod way;
 
 use super::{block_on, timeout_of};
-use crate::cli::{CallArgs, CallerArgs, Failure, RequestArgs, TraceArgs, print};
+use crate::cli::{CallArgs, Failure, RequestArgs, TraceArgs, print};
 use crate::config;
 use crate::json_rpc::{CallOptions, NodeAddress};
+pub(super) use output::push_safe;
 use output::{print_application_error, print_result};
 use relay_tokio::tls::ClientTls;
 use relay_tokio::{
@@ -16,6 +17,7 @@ use relay_tokio::{
     StartError, Tokio, TraceHop, is_method, is_service,
 };
 use std::io::IsTerminal;
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -93,7 +95,7 @@ fn run(args: &RequestArgs, how: How) -> Result<Done, Failure> {
     request.headers = args.header.iter().map(|text| header_of(text)).collect::<Result<_, _>>()?;
     request.trace = how.trace;
     request.body = params::read(&args.caller.params)?.into();
-    let mut settings = settings_of(&args.caller)?;
+    let mut settings = settings_of(&args.caller.cluster, args.caller.token_file.as_deref())?;
     settings.upstreams.clone_from(&mains);
     let tls = super::tls::of_args(&args.caller.tls)?;
     let mut done = None;
@@ -105,14 +107,14 @@ fn run(args: &RequestArgs, how: How) -> Result<Done, Failure> {
     done.ok_or_else(|| Failure::work("the call ended without an answer"))
 }
 
-fn endpoint_of(text: &str) -> Result<Endpoint, Failure> {
+pub(super) fn endpoint_of(text: &str) -> Result<Endpoint, Failure> {
     Endpoint::parse(text).map_err(|error| {
         Failure::usage(format!("--connect: {error}"))
             .with_hint("write it as in ws://127.0.0.1:8080")
     })
 }
 
-fn header_of(text: &str) -> Result<(String, String), Failure> {
+pub(super) fn header_of(text: &str) -> Result<(String, String), Failure> {
     let pair = text.split_once('=').filter(|(key, value)| {
         !key.is_empty() && !key.contains(char::is_control) && !value.contains(char::is_control)
     });
@@ -152,10 +154,10 @@ async fn call(
 ///
 /// # Errors
 /// [`Failure`] when the token cannot be read.
-pub(super) fn settings_of(args: &CallerArgs) -> Result<NodeConfig, Failure> {
+pub(super) fn settings_of(cluster: &str, token_file: Option<&Path>) -> Result<NodeConfig, Failure> {
     let mut settings = NodeConfig::new(Role::Caller);
-    settings.cluster.clone_from(&args.cluster);
-    settings.token = args.token_file.as_deref().map(config::read_token).transpose()?;
+    cluster.clone_into(&mut settings.cluster);
+    settings.token = token_file.map(config::read_token).transpose()?;
     Ok(settings)
 }
 
@@ -190,7 +192,7 @@ struct How {
 ///
 /// # Errors
 /// [`Failure`] when its settings cannot be used.
-fn start(settings: NodeConfig, tls: ClientTls) -> Result<Node, Failure> {
+pub(super) fn start(settings: NodeConfig, tls: ClientTls) -> Result<Node, Failure> {
     let runtime = Tokio::current().with_tls(tls);
     Node::start_on(settings, runtime).map_err(|error| start_failed(&error))
 }

@@ -158,7 +158,7 @@ fn encode(value: &impl serde::Serialize) -> ServiceResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use relay_tokio::{Answer, CallError, CallRequest};
+    use relay_tokio::{Answer, CallError, CallRequest, Published};
 
     struct Alice;
 
@@ -169,6 +169,10 @@ mod tests {
 
         fn call(&self, _: CallRequest) -> BoxFuture<Result<Answer, CallError>> {
             panic!("a demo calls nobody")
+        }
+
+        fn publish(&self, _: &str, _: &[u8]) -> Result<Published, CallError> {
+            panic!("a demo publishes nothing")
         }
     }
 

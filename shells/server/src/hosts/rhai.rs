@@ -22,6 +22,8 @@
 //!   `"service"` alone, one anywhere. It throws a map with `message`, `code` and `data` when the
 //!   call fails (`try { … } catch (error) { … }`). A service that waits for itself, directly or
 //!   through others, waits until the deadline; write `this.method()`.
+//! - `publish("messages.user.42", value)` says something on a topic, and gives to how many links
+//!   and Mains it was handed; it throws as `message` does.
 //! - `node_id()`, `now_ms()` (since 1970), `log(value)` (also `print`), `sleep_ms(n)` (at most
 //!   60 s).
 //! - `throw "text"` or `throw #{ code: 7, message: "text", data: … }` is the caller's JSON-RPC
@@ -283,6 +285,7 @@ mod tests {
             ("import \"other\" as other;", "modules"),
             ("message(\"a\", \"b\");", "inside a method"),
             ("sleep_ms(10);", "inside a method"),
+            ("publish(\"a\", 1);", "inside a method"),
             ("let x = \"a\"; loop { x += x; }", "too large"),
             ("fn f(x) { f(x + 1) } f(1);", "overflow"),
         ] {

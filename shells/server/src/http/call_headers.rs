@@ -61,7 +61,8 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-fn trace_context(headers: &HeaderMap) -> Vec<(String, String)> {
+/// What goes along of Trace Context.
+pub(super) fn trace_context(headers: &HeaderMap) -> Vec<(String, String)> {
     let parent = text_of(headers, &HeaderName::from_static(TRACEPARENT)).flatten();
     let Some(parent) = parent.filter(|text| is_traceparent(text)) else { return Vec::new() };
     let mut pairs = vec![(TRACEPARENT.to_owned(), parent.to_owned())];

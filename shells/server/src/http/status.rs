@@ -126,7 +126,7 @@ fn endpoints(shared: &Shared) -> impl Iterator<Item = &'static Endpoint> + use<>
     let has_registry = shared.config.enable_registry;
     ENDPOINTS.iter().filter(move |(_, path, _)| match *path {
         "/ws/p2p" => is_main,
-        "/federation/registry" | "/federation/peers" => has_registry,
+        "/federation/registry" | "/federation/peers" | "/topics" => has_registry,
         path => has_registry || !path.starts_with("/registry"),
     })
 }
@@ -134,7 +134,12 @@ fn endpoints(shared: &Shared) -> impl Iterator<Item = &'static Endpoint> + use<>
 /// The route that answers `path`, as metrics name it.
 pub(super) fn route_of(path: &str) -> &'static str {
     let is_service = path.strip_prefix("/rpc/").is_some_and(|rest| !rest.is_empty());
-    let path = if is_service { "/rpc/{service}" } else { path };
+    let is_topic = path.strip_prefix("/publish/").is_some_and(|rest| !rest.is_empty());
+    let path = match path {
+        _ if is_service => "/rpc/{service}",
+        _ if is_topic => "/publish/{topic}",
+        path => path,
+    };
     let found = ENDPOINTS.iter().find(|(_, route, _)| *route == path);
     found.map_or(OTHER_ROUTES, |(_, route, _)| *route)
 }
@@ -143,9 +148,11 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What metrics call everything else, so that paths of strangers never become labels.
 const OTHER_ROUTES: &str = "(other)";
-const ENDPOINTS: [Endpoint; 18] = [
+const ENDPOINTS: [Endpoint; 20] = [
     ("POST", "/rpc", "JSON-RPC 2.0: service.method, node.service.method, remote_call"),
     ("POST", "/rpc/{service}", "JSON-RPC 2.0 with plain method names"),
+    ("POST", "/publish/{topic}", "publish the body, which is JSON"),
+    ("GET", "/topics", "patterns that are subscribed to"),
     ("GET", "/health", "the process is alive"),
     ("GET", "/ready", "calls can be answered"),
     ("GET", "/info", "who this node is, and its limits"),

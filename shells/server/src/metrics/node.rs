@@ -87,7 +87,12 @@ fn gauges(encoder: &mut DescriptorEncoder<'_>, census: &Census) -> fmt::Result {
     let breakers = labelled("state", BreakerView::ALL.map(BreakerView::name), census.breakers);
     let help = "Instances of services, by the state of their circuit breaker";
     let breakers = breakers.each_ref().map(|(labels, count)| (&labels[..], *count));
-    gauge(encoder, "breakers", help, &breakers)
+    gauge(encoder, "breakers", help, &breakers)?;
+    let help = "Different patterns of topics that are subscribed to at this node";
+    gauge(encoder, "subscribed_patterns", help, &alone(census.patterns))?;
+    let help = "Subscriptions: each pattern once for each link that asked for it, and this node \
+                itself is one";
+    gauge(encoder, "subscriptions", help, &alone(census.subscriptions as usize))
 }
 
 /// The pattern names every field, so that a new counter of the core cannot be forgotten here.
@@ -109,6 +114,11 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
         answers_stray,
         chunks_forwarded,
         chunks_late,
+        publications,
+        publications_passed_on,
+        publications_missed,
+        publications_refused,
+        publications_ignored,
         extensions_ignored,
         links_opened,
         links_closed,
@@ -141,25 +151,75 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: Stats) -> fmt::Result {
             "Calls sent to another instance after the first one did not run them",
             calls_retried,
         ),
+    ] {
+        counter(encoder, name, help, value)?;
+    }
+    bodies(encoder, [calls_sent_plain, bodies_deflated, bodies_inflated])?;
+    let [passed_on, missed] = [publications_passed_on, publications_missed];
+    let [refused, ignored] = [publications_refused, publications_ignored];
+    topics(encoder, [publications, passed_on, missed, refused, ignored])?;
+    let late = [answers_late, answers_stray, chunks_forwarded, chunks_late, extensions_ignored];
+    leftovers(encoder, late)?;
+    links(encoder, [links_opened, links_closed, links_refused])
+}
+
+/// Answers and streams, and what belongs to nothing.
+fn leftovers(
+    encoder: &mut DescriptorEncoder<'_>,
+    [answers_late, answers_stray, chunks_forwarded, chunks_late, extensions_ignored]: [u64; 5],
+) -> fmt::Result {
+    for (name, help, value) in [
         ("answers_late", "Answers that came after their call had ended", answers_late),
         ("answers_stray", "Answers to nothing that was asked", answers_stray),
         ("chunks_forwarded", "Parts of streams passed on", chunks_forwarded),
         ("chunks_late", "Parts of streams that came after their call had ended", chunks_late),
         ("extensions_ignored", "Extension frames ignored", extensions_ignored),
-        ("links_opened", "Links authenticated", links_opened),
-        ("links_closed", "Links ended, authenticated or not", links_closed),
-        (
-            "links_refused",
-            "Connections refused because a bound of links was reached",
-            links_refused,
-        ),
     ] {
         counter(encoder, name, help, value)?;
     }
+    Ok(())
+}
+
+fn links(encoder: &mut DescriptorEncoder<'_>, [opened, closed, refused]: [u64; 3]) -> fmt::Result {
+    counter(encoder, "links_opened", "Links authenticated", opened)?;
+    counter(encoder, "links_closed", "Links ended, authenticated or not", closed)?;
+    let help = "Connections refused because a bound of links was reached";
+    counter(encoder, "links_refused", help, refused)
+}
+
+fn bodies(
+    encoder: &mut DescriptorEncoder<'_>,
+    [sent_plain, deflated, inflated]: [u64; 3],
+) -> fmt::Result {
     let help = "Calls sent again, and plain, because no instance took them compressed";
-    counter(encoder, "calls_sent_plain", help, calls_sent_plain)?;
-    counter(encoder, "bodies_deflated", "Bodies compressed here", bodies_deflated)?;
-    counter(encoder, "bodies_inflated", "Bodies inflated here", bodies_inflated)
+    counter(encoder, "calls_sent_plain", help, sent_plain)?;
+    counter(encoder, "bodies_deflated", "Bodies compressed here", deflated)?;
+    counter(encoder, "bodies_inflated", "Bodies inflated here", inflated)
+}
+
+/// What was published: how often, how many copies went on and did not, and what was turned away.
+fn topics(
+    encoder: &mut DescriptorEncoder<'_>,
+    [publications, passed_on, missed, refused, ignored]: [u64; 5],
+) -> fmt::Result {
+    for (name, help, value) in [
+        ("publications", "Publications made here or that came over a link", publications),
+        (
+            "publications_passed_on",
+            "Copies of publications handed to a link or to this node itself",
+            passed_on,
+        ),
+        ("publications_missed", "Copies of publications left out for want of room", missed),
+        (
+            "publications_refused",
+            "Publications of links that publish more than they may, or that could not be passed on",
+            refused,
+        ),
+        ("publications_ignored", "Publications that came to this node again, or damaged", ignored),
+    ] {
+        counter(encoder, name, help, value)?;
+    }
+    Ok(())
 }
 
 /// What came over links and what went.

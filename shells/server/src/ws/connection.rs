@@ -6,6 +6,7 @@ use super::clock::{Clock, Due, PingBudget};
 use super::control::Session;
 use super::incoming::Incoming;
 use super::text;
+use super::topic_messages::settled;
 use super::typed;
 use super::{Clients, Phase};
 use crate::calls::Answered;
@@ -103,6 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             while let Poll::Ready(Some(())) = self.calls.poll_next_unpin(cx) {}
+            while let Poll::Ready(all) = self.session.topics().poll_settled(cx) {
+                all.iter().for_each(|one| self.session.client().push(settled(one)));
+            }
             if let Poll::Ready(end) = self.poll_write(cx) {
                 return Poll::Ready(end);
             }
@@ -176,6 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
     /// Writes what there is. Ready when the connection is over.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let mut socket = Pin::new(&mut self.socket);
+        let mut publications = 0;
         loop {
             match socket.as_mut().poll_ready(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -188,7 +193,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
                 match self.session.client().poll_text(cx) {
                     Poll::Ready(Ok(text)) => Message::Text(text.into()),
                     Poll::Ready(Err(close)) => return Poll::Ready(End::Close(close)),
-                    Poll::Pending => break,
+                    // Whoever publishes without end must not keep the client from being heard.
+                    Poll::Pending if publications == PUBLICATIONS_AT_ONCE => {
+                        cx.waker().wake_by_ref();
+                        break;
+                    }
+                    Poll::Pending => match self.session.topics().poll_message(cx) {
+                        Poll::Ready(text) => {
+                            publications += 1;
+                            Message::Text(text.into())
+                        }
+                        Poll::Pending => break,
+                    },
                 }
             };
             if socket.as_mut().start_send(message).is_err() {
@@ -317,6 +333,8 @@ const SILENT: Close =
 const NO_TOKEN: Close =
     Close { code: 1008, reason: "UNAUTHENTICATED: the token was not shown in time" };
 const TOO_LARGE: Close = Close { code: 1009, reason: "TOO_LARGE: the message is over the limit" };
+/// Publications that are written before the client is listened to again.
+const PUBLICATIONS_AT_ONCE: u32 = 64;
 const READ_BYTES: usize = 8 << 10;
 const WRITE_BYTES: usize = 16 << 10;
 /// For the last words and the close of the client, which may first have to read what is written.

@@ -4,6 +4,7 @@ use super::Clients;
 use super::calls::Job;
 use super::client::{Chunk, Client, Close};
 use super::offers::Offer;
+use super::topics::Topics;
 use crate::calls::{Answered, Done, Runner};
 use crate::json_rpc::{Call, Entry, Target};
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub(super) struct Session {
     clients: Arc<Clients>,
     client: Arc<Client>,
+    topics: Topics,
     is_authenticated: bool,
 }
 
@@ -72,11 +74,16 @@ struct ChunkOf<'a> {
 impl Session {
     pub(super) fn new(clients: &Arc<Clients>, is_authenticated: bool) -> Self {
         let client = Arc::new(Client::new(clients.settings.limits.clone()));
-        Self { clients: Arc::clone(clients), client, is_authenticated }
+        let topics = Topics::new(&clients.runner, &clients.settings.limits);
+        Self { clients: Arc::clone(clients), client, topics, is_authenticated }
     }
 
     pub(super) const fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    pub(super) const fn topics(&mut self) -> &mut Topics {
+        &mut self.topics
     }
 
     pub(super) const fn clients(&self) -> &Arc<Clients> {

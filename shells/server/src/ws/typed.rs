@@ -1,11 +1,15 @@
-//! `{"type": …}`: what older clients and scripts write in text messages. Calls among them become
-//! JSON-RPC here and go the same way; pub/sub, which is not there yet, is refused in words.
+//! `{"type": …}`: pub/sub, and what older clients and scripts write in text messages. Calls among
+//! them become JSON-RPC here and go the same way.
 
 use super::calls::Job;
 use super::control::Session;
 use super::federation_message::{FederationMessage, Invalid, Kind};
 use super::offers::Offer;
 use super::text::finish;
+use super::topic_messages::{
+    self,
+    Kind::{Message, Subscribe, Unsubscribe},
+};
 use crate::calls::Runner;
 use crate::json_rpc::SCAN_DEPTH_MAX;
 use crate::json_rpc::{CallOptions, Front, Parsed, Scanner, is_error_object, write_string};
@@ -35,7 +39,7 @@ pub(super) fn handle(session: &mut Session, text: &Bytes) -> Reply {
     match reply(session, text) {
         Ok(reply) => reply,
         Err(Invalid { code, detail }) => {
-            Reply::Now(Some(error(&session.runner().error(code, detail))))
+            Reply::Now(Some(error(&session.runner().error(code, detail), None, None)))
         }
     }
 }
@@ -53,17 +57,13 @@ fn reply(session: &mut Session, text: &Bytes) -> Result<Reply, Invalid> {
             out.push(b'}');
             return Ok(Reply::Now(Some(finish(out))));
         }
-        "subscribe" | "unsubscribe" | "message" => {
-            let detail = format!(
-                "'{}' has no effect: pub/sub is not part of this version of the relay",
-                typed.kind
-            );
-            return Err(Invalid { code: ErrorCode::NoSuchMethod, detail });
-        }
+        "subscribe" => return topic_messages::handle(session, Subscribe, text).map(Reply::Now),
+        "unsubscribe" => return topic_messages::handle(session, Unsubscribe, text).map(Reply::Now),
+        "message" => return topic_messages::handle(session, Message, text).map(Reply::Now),
         "ping" | "heartbeat" | "registration" | "request" | "response" => {}
         _ => {
-            let detail = "'type' is auth, ping, heartbeat, registration, request or response; \
-                          other messages are JSON-RPC 2.0";
+            let detail = "'type' is auth, subscribe, unsubscribe, message, ping, heartbeat, \
+                          registration, request or response; other messages are JSON-RPC 2.0";
             return Err(Invalid::of(detail));
         }
     }
@@ -157,7 +157,8 @@ fn answer(session: &Session, text: &Bytes, message: &FederationMessage<'_>) -> R
     Ok(())
 }
 
-fn error(error: &CallError) -> String {
+/// An error, with the topic and the id of the message that it is about, if that had them.
+pub(super) fn error(error: &CallError, topic: Option<&str>, id: Option<&[u8]>) -> String {
     let mut out = b"{\"type\":\"error\",\"code\":".to_vec();
     write_string(&mut out, error.code.name());
     out.extend_from_slice(b",\"message\":");
@@ -168,8 +169,21 @@ fn error(error: &CallError) -> String {
     write_string(&mut out, error.retry.name());
     out.extend_from_slice(b",\"node\":");
     write_string(&mut out, &error.node);
-    out.push(b'}');
+    if let Some(topic) = topic {
+        out.extend_from_slice(b",\"topic\":");
+        write_string(&mut out, topic);
+    }
+    end(&mut out, id);
     finish(out)
+}
+
+/// Ends a message, behind the id that it answers.
+pub(super) fn end(out: &mut Vec<u8>, id: Option<&[u8]>) {
+    if let Some(id) = id {
+        out.extend_from_slice(b",\"id\":");
+        out.extend_from_slice(id);
+    }
+    out.push(b'}');
 }
 
 impl From<CallError> for Invalid {

@@ -139,6 +139,16 @@ impl Relay {
         until(wanted, || self.rpc(method, params));
     }
 
+    /// Publishes until somebody has subscribed: once to each subscriber.
+    pub(crate) fn until_handed(&self, topic: &str, body: &str) {
+        let request = format!(
+            "POST /publish/{topic} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Content-Length: {}\r\nContent-Type: application/json\r\n\r\n{body}",
+            body.len()
+        );
+        until("\"links\":1", || self.ask(&request));
+    }
+
     /// Waits until a metric is there.
     pub(crate) fn metric_until(&self, wanted: &str) {
         let scrape = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

@@ -2,13 +2,34 @@
 
 use super::{EXAMPLES, LONG, application, call, failure, text, until};
 use relay_server::hosts::{Caller, LateNode, Program};
-use relay_tokio::{ErrorCode, Executed, Node, NodeConfig, Role, Service, ServiceRequest};
+use relay_tokio::{ErrorCode, Executed, Node, NodeConfig, Received, Role, Service, ServiceRequest};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 type Services = BTreeMap<String, Arc<dyn Service>>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_publishes() {
+    let (node, services) = parsed(
+        r#"service("a", #{
+               say: |topic, value| publish(topic, value),
+               try_it: |topic| {
+                   try { publish(topic, 1) } catch (error) { return error.data.cause.code; }
+               },
+           });"#,
+    );
+    let heard = node.subscribe("messages.**").unwrap();
+    let a = &*services["a"];
+    let answer = text(call(a, "say", r#"["messages.user.42", {"n": [1, "x"]}]"#).await);
+    assert_eq!(answer, r#"{"links":1,"mains":0}"#);
+    let Some(Received::Publication(said)) = heard.next().await else { panic!("missed") };
+    assert_eq!((said.topic(), &said.body()[..]), ("messages.user.42", &br#"{"n":[1,"x"]}"#[..]));
+    let answer = text(call(a, "say", r#"["nobody.hears", null]"#).await);
+    assert_eq!(answer, r#"{"links":0,"mains":0}"#);
+    assert_eq!(text(call(a, "try_it", r#"["messages.*"]"#).await), "\"NAME_INVALID\"");
+}
 
 #[tokio::test]
 async fn the_example_counts_and_remembers() {

@@ -27,23 +27,27 @@ async fn d3_k5_pings_of_every_form_are_answered() {
 }
 
 #[tokio::test]
-async fn k6_k7_a_client_shows_its_token_and_pubsub_is_refused_in_words() {
+async fn k5_k6_k7_a_client_shows_its_token_before_it_hears_of_topics() {
     let config = GatewayConfig { token: Some("secret".to_owned()), ..GatewayConfig::default() };
     let server = Server::with(config).await;
     let mut client = server.client().await;
-    let auth = json!({ "type": "auth", "token": "secret" });
-    let expected = json!({ "type": "auth_success", "node_id": "main-a" });
-    assert_eq!(reply(&mut client, &auth).await, expected);
-    assert_eq!(client.call("demo.echo", json!([1])).await["result"], json!([1]));
     for message in [
         json!({ "type": "subscribe", "topic": "messages" }),
         json!({ "type": "unsubscribe", "topic": "messages" }),
         json!({ "type": "message", "topic": "messages", "data": 1 }),
     ] {
         let error = reply(&mut client, &message).await;
-        assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("NO_SUCH_METHOD")));
-        assert!(error["message"].as_str().unwrap().contains("pub/sub is not part"), "{error}");
+        assert_eq!(error["code"], "UNAUTHENTICATED", "{error}");
     }
+    assert_eq!(server.node.subscriptions(), []);
+    let auth = json!({ "type": "auth", "token": "secret" });
+    let expected = json!({ "type": "auth_success", "node_id": "main-a" });
+    assert_eq!(reply(&mut client, &auth).await, expected);
+    assert_eq!(client.call("demo.echo", json!([1])).await["result"], json!([1]));
+    let subscribe = json!({ "type": "subscribe", "topic": "messages" });
+    let expected = json!({ "type": "subscribed", "topic": "messages" });
+    assert_eq!(reply(&mut client, &subscribe).await, expected);
+    // What is about topics has a type; there is no second way to say it.
     assert_eq!(failure(&client.call("rpc.subscribe", json!({})).await).0, "NO_SUCH_METHOD");
     let mut client = server.client().await;
     let error = reply(&mut client, &json!({ "type": "auth", "token": "wrong" })).await;
@@ -119,6 +123,13 @@ async fn d5_malformed_messages_are_refused_in_words() {
         (json!({ "type": "nothing" }), "BAD_REQUEST", "'type' is auth"),
         (json!({ "type": 1 }), "BAD_REQUEST", "cannot be read"),
         (json!({ "type": "auth" }), "BAD_REQUEST", "'token'"),
+        (json!({ "type": "subscribe" }), "BAD_REQUEST", "'topic'"),
+        (json!({ "type": "subscribe", "topic": 1 }), "BAD_REQUEST", "cannot be read"),
+        (json!({ "type": "subscribe", "topic": "a", "id": [1] }), "BAD_REQUEST", "'id'"),
+        (json!({ "type": "subscribe", "topic": "a", "id": "x".repeat(63) }), "BAD_REQUEST", "'id'"),
+        (json!({ "type": "unsubscribe", "topic": "a..b" }), "NAME_INVALID", "pattern"),
+        (json!({ "type": "message", "topic": "a" }), "BAD_REQUEST", "'data'"),
+        (json!({ "type": "message", "data": 1 }), "BAD_REQUEST", "'topic'"),
         (
             json!({ "type": "request", "server_name": "demo", "method": "echo" }),
             "BAD_REQUEST",

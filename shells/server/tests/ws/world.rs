@@ -44,6 +44,10 @@ impl Server {
     pub(crate) async fn of(role: Role, config: GatewayConfig) -> Self {
         let mut node = NodeConfig::new(role);
         node.node_id = Some("main-a".to_owned());
+        Self::of_node(node, config).await
+    }
+
+    pub(crate) async fn of_node(node: NodeConfig, config: GatewayConfig) -> Self {
         let node = Node::start(node).unwrap();
         let dropped = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&dropped);

@@ -70,7 +70,7 @@ impl Plan {
             Aim::Measure(Pace::Closed { .. }) => 50,
             Aim::Measure(Pace::Open { .. }) | Aim::Find { .. } => 1_024,
         };
-        let settings = settings_of(&args.caller)?;
+        let settings = settings_of(&args.caller.cluster, args.caller.token_file.as_deref())?;
         let tls = crate::commands::tls::of_args(&args.caller.tls)?;
         let params = params::read(&args.caller.params)?;
         let question = if args.unique {

@@ -90,7 +90,8 @@ fn new_line(out: &mut String, depth: usize) {
     out.extend(std::iter::repeat_n("  ", depth.min(100)));
 }
 
-pub(super) fn push_safe(out: &mut String, character: char) {
+/// Appends a character so that it cannot drive the terminal.
+pub(in crate::commands) fn push_safe(out: &mut String, character: char) {
     if character.is_control() && character != '\n' {
         let _ = write!(out, "\\u{:04x}", u32::from(character));
     } else {

@@ -5,7 +5,9 @@ use super::super::Caller;
 use super::json::{from_json, to_json};
 use super::{shortened, thrown};
 use bytes::Bytes;
-use relay_tokio::{Answer, CallError, CallRequest, NameInvalid, is_method, is_node_id, is_service};
+use relay_tokio::{
+    Answer, CallError, CallRequest, NameInvalid, Published, is_method, is_node_id, is_service,
+};
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map, Position};
 use std::any::TypeId;
@@ -32,6 +34,7 @@ pub(super) fn declaring(
     engine.register_fn("sleep_ms", move |_: i64| -> Result<(), Box<EvalAltResult>> {
         Err(only_inside())
     });
+    engine.register_fn("publish", move |_: &str, _: Dynamic| -> Answered { Err(only_inside()) });
     engine
 }
 
@@ -48,6 +51,8 @@ pub(super) fn running(present: &Arc<Present>) -> Engine {
     engine.register_fn("sleep_ms", move |millis: i64| of.sleep(millis));
     let of = Arc::clone(present);
     register_message(&mut engine, move |arguments| of.message(arguments));
+    let of = Arc::clone(present);
+    engine.register_fn("publish", move |topic: &str, value: Dynamic| of.publish(topic, &value));
     engine
 }
 
@@ -130,6 +135,17 @@ impl Present {
             }
             Err(error) => Err(thrown(failed_call(&called, &error))),
         }
+    }
+
+    fn publish(&self, topic: &str, value: &Dynamic) -> Answered {
+        let (node, topic, body) = (Arc::clone(&self.node), topic.to_owned(), to_json(value)?);
+        let what = format!("publish on {}", shortened(&topic));
+        let published = self.wait(async move { node.publish(&topic, &body) })?;
+        let Published { links, mains } =
+            published.map_err(|error| thrown(failed_call(&what, &error)))?;
+        let handed = [("links", links), ("mains", mains)];
+        let handed = handed.map(|(key, count)| (key.into(), i64::from(count).into()));
+        Ok(Map::from_iter(handed).into())
     }
 
     fn request(
