@@ -124,8 +124,11 @@ impl World {
 
     /// What is to be said when all is well again: it must reach everybody who wants it (L8).
     pub(super) fn plan_sayings(&mut self) {
-        // Where little may be announced, not all is known everywhere.
-        if !self.has_topics() || self.limits.services_per_peer_max < 100 {
+        // Where little may be announced, not all is known everywhere. And a link whose labels are
+        // used up is dialled anew though all is well: what is on its way then is lost.
+        let (few, ends) =
+            (self.limits.services_per_peer_max < 100, self.limits.labels_per_slot != u32::MAX);
+        if !self.has_topics() || few || ends {
             return;
         }
         let dice = &mut Dice::new(self.plan.seed, &[SAYINGS]);
