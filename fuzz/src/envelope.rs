@@ -3,9 +3,10 @@
 use relay_core::message::{
     CHUNK_BYTES_MAX, ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, HEADER_BYTES_MAX,
     HEADERS_MAX, HOPS_BYTES_MAX, HopList, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH,
-    OPTION_READS, OPTION_STREAM, OPTION_TRACE, PATH_MAX, Record, RequestEnvelope, ResponseEnvelope,
-    Texts, is_target, records,
+    OPTION_READS, OPTION_STREAM, OPTION_TRACE, PATH_MAX, PublicationEnvelope, Record,
+    RequestEnvelope, ResponseEnvelope, Texts, is_target, records,
 };
+use relay_core::topic::{is_pattern, is_topic, matches};
 use relay_core::{CloseReason, ErrorCode, is_method, is_node_id, is_service};
 use serde::Serialize;
 
@@ -17,6 +18,7 @@ pub fn envelope(data: &[u8]) {
     chunk(data);
     credit(data);
     control(data);
+    publication(data);
     texts(data);
 }
 
@@ -35,6 +37,17 @@ fn request(data: &[u8]) {
     assert_eq!(envelope.options & OPTION_READS != 0, envelope.reads != 0);
     let again = rewritten(&envelope, data, body);
     assert_eq!(RequestEnvelope::decode(&again), Ok((envelope, body)));
+}
+
+fn publication(data: &[u8]) {
+    let Ok((envelope, body)) = PublicationEnvelope::decode(data) else { return };
+    assert!(is_topic(envelope.topic) && is_pattern(envelope.topic));
+    assert!(matches(envelope.topic, envelope.topic) && matches("**", envelope.topic));
+    assert!(is_node_id(envelope.publisher) && envelope.seq > 0);
+    pairs(envelope.headers, HEADER_BYTES_MAX);
+    path(envelope.path);
+    let again = rewritten(&envelope, data, body);
+    assert_eq!(PublicationEnvelope::decode(&again), Ok((envelope, body)));
 }
 
 /// Pairs of key and value, as headers and labels are.

@@ -70,7 +70,9 @@ fn frames() -> Seeds {
 fn payloads() -> Seeds {
     let mut seeds: Seeds = vectors();
     seeds.retain(|(name, _)| {
-        ["control", "request", "response", "error"].iter().any(|kind| name.starts_with(kind))
+        ["control", "request", "response", "error", "publish"]
+            .iter()
+            .any(|kind| name.starts_with(kind))
     });
     for (_, bytes) in &mut seeds {
         *bytes = bytes[14..bytes.len() - 4].to_vec();

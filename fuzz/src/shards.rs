@@ -5,10 +5,10 @@ use bytes::BytesMut;
 use relay_core::frame::{FrameWriter, Kind};
 use relay_core::message::{
     ChunkEnvelope, Credit, ErrorEnvelope, OPTION_HIGH, OPTION_IDEMPOTENT, OPTION_LOW, OPTION_PATH,
-    OPTION_STREAM, OPTION_TRACE, Priority, RequestEnvelope, ResponseEnvelope, Status, Texts,
-    Towards,
+    OPTION_STREAM, OPTION_TRACE, Priority, PublicationEnvelope, RequestEnvelope, ResponseEnvelope,
+    Status, Texts, Towards,
 };
-use relay_core::{Call, CloseReason, ErrorCode, Executed, Reply, Retry, Role};
+use relay_core::{Call, CloseReason, ErrorCode, Executed, Publish, Reply, Retry, Role};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ fn step(world: &mut World, input: &mut Input<'_>) {
 
 /// A step of the application that holds the node.
 fn application(world: &mut World, input: &mut Input<'_>) {
-    match input.below(8) {
+    match input.below(10) {
         0..3 => {
             let (target, body) = (input.byte(), input.byte());
             let call = Call {
@@ -130,10 +130,28 @@ fn application(world: &mut World, input: &mut Input<'_>) {
                 let _ = node.register(service, &["get"], now, out);
             });
         }
-        _ => {
+        7 => {
             let service = SERVICES[input.below(4)];
             world.on_node(|node, now, out| {
                 node.withdraw(service, now, out);
+            });
+        }
+        8 => {
+            let (pattern, is_on) = (TOPICS[input.below(TOPICS.len())], input.below(3) > 0);
+            world.on_node(|node, now, out| {
+                if is_on {
+                    let _ = node.subscribe(pattern, now, out);
+                } else {
+                    node.unsubscribe(pattern, now, out);
+                }
+            });
+        }
+        _ => {
+            let (topic, size) = (TOPICS[input.below(TOPICS.len())], input.byte());
+            let body = vec![b'2'; usize::from(size) * 16];
+            world.on_node(|node, now, out| {
+                let publish = Publish { topic, body: &body, ..Publish::default() };
+                let _ = node.publish(publish, now, out);
             });
         }
     }
@@ -157,12 +175,20 @@ fn frame(world: &mut World, input: &mut Input<'_>) {
             to: if ttl & 1 == 0 { Towards::Caller } else { Towards::Handler },
             bytes: u32::from(ttl | 1) << (ttl & 24),
         }),
+        Kind::Publish => encoded(&PublicationEnvelope {
+            topic: TOPICS[usize::from(label) % TOPICS.len()],
+            publisher: NODES[1 + usize::from(label >> 4) % 3],
+            life: 1,
+            seq: u64::from(label) + 1,
+            content: 0,
+            headers: Texts::default(),
+            path: Texts::default(),
+        }),
         Kind::Handshake
         | Kind::Ping
         | Kind::Pong
         | Kind::Error
         | Kind::Cancel
-        | Kind::Publish
         | Kind::Extension => Vec::new(),
     };
     payload.extend_from_slice(input.piece());
@@ -325,4 +351,6 @@ const STEPS: [Step; 21] = [
 const NODES: [&str; 4] = ["", "peer-0", "peer-1", "here"];
 const NODES_AT_MAINS: [&str; 4] = ["peer-0@here", "peer-0@peer-1", "peer-1@peer-2", "here@here"];
 const SERVICES: [&str; 4] = ["a", "b", "c", "d"];
+/// Topics, patterns, and what is neither.
+const TOPICS: [&str; 6] = ["t.1", "t.*", "**", "t.2", "t.**", "t."];
 const STEPS_MAX: usize = 64;

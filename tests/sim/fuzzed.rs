@@ -6,10 +6,12 @@
 //! what is new goes to its end.
 
 use crate::plan::{Bounds, Network, Plan, Topology, Traffic};
+use crate::said::TOPICS;
 use crate::schedule::Schedule;
 use crate::span::Span;
 use crate::step::{
-    CallStep, ClockJump, Clog, Corrupt, HostStep, Inject, Lasting, Service, SlowReader, Step, Timed,
+    CallStep, ClockJump, Clog, Corrupt, HostStep, Inject, Lasting, PublishStep, Service,
+    SlowReader, Step, Timed,
 };
 use std::time::Duration;
 
@@ -95,8 +97,10 @@ fn read_plan(input: &mut Input<'_>) -> Plan {
         window: input.pick(&[256 << 10, 4 << 10]),
     };
     plan.limits = read_limits(input);
-    // Of the traffic only this matters where steps are listed: how long the world may take to rest.
-    plan.traffic = Traffic { deadline_max: DEADLINE_MAX, ..plan.traffic };
+    // Of the traffic only this matters where steps are listed: how long the world may take to rest,
+    // and that hosts subscribe.
+    plan.traffic =
+        Traffic { deadline_max: DEADLINE_MAX, publications_per_second: SUBSCRIBED, ..plan.traffic };
     plan.faults.drift_ppm = input.pick(&[0, 200]);
     plan.faults.late_timers = Span::millis(input.pick(&[0, 10]));
     plan
@@ -137,7 +141,7 @@ fn read_step(input: &mut Input<'_>, topology: Topology) -> Step {
         StepKind::Call | StepKind::Inject => input.number(topology.mains, others),
         StepKind::Stranger => input.number(0, topology.mains),
         StepKind::Register | StepKind::Withdraw => input.number(topology.mains, topology.homes),
-        StepKind::Corrupt | StepKind::ClockJump | StepKind::Fault => {
+        StepKind::Corrupt | StepKind::ClockJump | StepKind::Fault | StepKind::Topic => {
             input.number(0, topology.mains + others)
         }
     };
@@ -156,6 +160,14 @@ fn read_step(input: &mut Input<'_>, topology: Topology) -> Step {
             Step::ClockJump(ClockJump { host, seconds })
         }
         StepKind::Fault => read_fault(input, host),
+        StepKind::Topic => match input.byte() % 4 {
+            2 => Step::Unsubscribe(HostStep { host }),
+            3 => Step::Subscribe(HostStep { host }),
+            _ => {
+                let (topic, size) = (input.byte() % TOPICS.len() as u8, u32::from(input.byte()));
+                Step::Publish(PublishStep { host, topic, body: size.pow(2) / 4 })
+            }
+        },
     }
 }
 
@@ -217,9 +229,10 @@ enum StepKind {
     ClockJump,
     Withdraw,
     Register,
+    Topic,
 }
 
-const STEPS: [StepKind; 12] = [
+const STEPS: [StepKind; 13] = [
     StepKind::Call,
     StepKind::Inject,
     StepKind::Fault,
@@ -232,6 +245,7 @@ const STEPS: [StepKind; 12] = [
     StepKind::Inject,
     StepKind::Fault,
     StepKind::Inject,
+    StepKind::Topic,
 ];
 
 /// By then the hosts have found each other.
@@ -240,6 +254,8 @@ const STORM_MAX: Duration = Duration::from_secs(10);
 const STEPS_MAX: usize = 64;
 /// A pause is long from this byte on.
 const LONG_PAUSES: u8 = 200;
+/// Any number above zero.
+const SUBSCRIBED: f64 = 1.0;
 /// What one byte can ask for.
 const DEADLINE_MAX: Span = Span::millis(2_550);
 
@@ -270,7 +286,7 @@ mod tests {
                 kinds.insert(timed.step.name());
             }
         }
-        assert_eq!(kinds.len(), 13, "every kind of step: {kinds:?}");
+        assert_eq!(kinds.len(), 16, "every kind of step: {kinds:?}");
     }
 
     #[test]
@@ -281,7 +297,12 @@ mod tests {
             assert!(report.verdicts.is_empty(), "noise {seed}: {:#?}", report.verdicts);
             marks.extend(report.marks.into_keys());
         }
-        for mark in ["a stranger was answered", "a link ended for a broken protocol"] {
+        for mark in [
+            "a stranger was answered",
+            "a link ended for a broken protocol",
+            "a publication was heard",
+            "a publication had to be heard",
+        ] {
             assert!(marks.contains(mark), "'{mark}' never happened, but {marks:#?}");
         }
     }

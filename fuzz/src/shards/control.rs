@@ -2,7 +2,7 @@
 
 use relay_core::message::{ControlMessage, Record, Texts};
 
-use super::{SERVICES, encoded};
+use super::{SERVICES, TOPICS, encoded};
 use crate::input::Input;
 
 /// One message. Its bytes may still follow each other in any order.
@@ -39,8 +39,23 @@ fn among_mains(what: u32, input: &mut Input<'_>) -> Vec<u8> {
         4 => encoded(&ControlMessage::Digest { count: input.byte().into(), sum: number(input) }),
         5 => encoded(&ControlMessage::Resync),
         6 => encoded(&ControlMessage::Leaving),
+        7 => of_topics(input),
         _ => encoded(&ControlMessage::Refresh),
     }
+}
+
+/// What is said of topics, by either side.
+fn of_topics(input: &mut Input<'_>) -> Vec<u8> {
+    let (what, pattern) = (input.below(7), TOPICS[input.below(TOPICS.len())]);
+    encoded(&match what {
+        0 => ControlMessage::Subscribe { pattern },
+        1 => ControlMessage::Unsubscribe { pattern },
+        2 => ControlMessage::Subscribed { pattern },
+        3 => ControlMessage::Unsubscribed { pattern },
+        4 => ControlMessage::NotSubscribed { pattern, code: 400, message: "too many" },
+        5 => ControlMessage::Missed { count: 1 + u32::from(input.byte()) },
+        _ => ControlMessage::NotPublished { count: 1, code: u16::from(input.byte()) },
+    })
 }
 
 /// One record about few services of few nodes at few Mains, so that they meet.
@@ -50,6 +65,9 @@ fn record(input: &mut Input<'_>) -> Vec<u8> {
     let node = MAINS[usize::from(who >> 2 & 3)];
     let service = SERVICES[usize::from(who >> 4 & 3)];
     let (epoch, seq) = (u64::from(what >> 6), u64::from(what >> 2 & 15));
+    if what & 0x83 == 0x83 {
+        return interest(origin, (epoch, seq), input);
+    }
     let (mut methods, mut labels, mut path) = (Vec::new(), Vec::new(), Vec::new());
     let ways: [&[&str]; 4] =
         [&[origin], &[MAINS[usize::from(who >> 6)], origin], &[origin, "here", origin], &["here"]];
@@ -68,6 +86,26 @@ fn record(input: &mut Input<'_>) -> Vec<u8> {
             ttl_ms: u32::from(input.short()) * 16,
             path: Texts::pack(ways[input.below(4)], &mut path),
         },
+    })
+}
+
+/// A Main has subscribers, or what a Main would not say of them.
+fn interest(origin: &str, (epoch, seq): (u64, u64), input: &mut Input<'_>) -> Vec<u8> {
+    let (service, mut path) = (["#t.*", "#**", "#t.1", "#t..1"][input.below(4)], Vec::new());
+    let node = if input.below(8) == 7 { "here" } else { origin };
+    let (methods, labels) = (Texts::default(), Texts::default());
+    let path = Texts::pack([origin], &mut path);
+    encoded(&Record::Up {
+        origin,
+        epoch,
+        seq,
+        service,
+        node,
+        key: [0; 8],
+        methods,
+        labels,
+        ttl_ms: 60_000,
+        path,
     })
 }
 

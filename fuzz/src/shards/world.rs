@@ -404,6 +404,13 @@ impl World {
                 };
                 assert!(is_known, "a part of a stream of no call");
             }
+            Delivery::Publication(publication) => {
+                assert_eq!(shard, 0, "the application is at the first shard");
+                assert!(relay_core::topic::is_topic(publication.topic()));
+                assert!(!publication.publisher().is_empty() && publication.seq > 0);
+                drop(publication.body());
+            }
+            Delivery::Missed { count } => assert!(count > 0, "nothing was missed"),
             Delivery::Answer { call, .. } => {
                 let at = self.calls.iter().position(|waiting| *waiting == (shard, call));
                 self.calls.remove(at.expect("an answer that nobody waits for"));

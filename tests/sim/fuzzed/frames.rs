@@ -5,8 +5,8 @@ use relay_core::frame::{FrameWriter, Kind};
 use relay_core::handshake::Dialler;
 use relay_core::message::{
     ChunkEnvelope, ControlMessage, Credit, ErrorEnvelope, OPTION_HIGH, OPTION_IDEMPOTENT,
-    OPTION_PATH, OPTION_READS, OPTION_STREAM, OPTION_TRACE, Record, RequestEnvelope,
-    ResponseEnvelope, Status, Texts, Towards,
+    OPTION_PATH, OPTION_READS, OPTION_STREAM, OPTION_TRACE, PublicationEnvelope, Record,
+    RequestEnvelope, ResponseEnvelope, Status, Texts, Towards,
 };
 use relay_core::{Config, ErrorCode, Executed, Identity, NodeId, Retry, Role};
 use serde::Serialize;
@@ -54,7 +54,8 @@ fn read_frame(input: &mut Input<'_>) -> Vec<u8> {
         Kind::Error => error(input),
         Kind::Stream => chunk(input),
         Kind::Credit => credit(input),
-        Kind::Ping | Kind::Pong | Kind::Cancel | Kind::Publish | Kind::Extension => Vec::new(),
+        Kind::Publish => publication(input),
+        Kind::Ping | Kind::Pong | Kind::Cancel | Kind::Extension => Vec::new(),
     };
     payload.extend_from_slice(input.piece());
     written(kind, label(number), ttl, &payload)
@@ -119,6 +120,23 @@ fn error(input: &mut Input<'_>) -> Vec<u8> {
     })
 }
 
+fn publication(input: &mut Input<'_>) -> Vec<u8> {
+    let (mut way, mains) = (Vec::new(), [input.pick(&NODES), input.pick(&NODES)]);
+    let path = match input.byte() % 4 {
+        0..=2 => Texts::default(),
+        _ => Texts::pack(mains, &mut way),
+    };
+    encoded(&PublicationEnvelope {
+        topic: input.pick(&PATTERNS),
+        publisher: input.pick(&NODES),
+        life: u64::from(input.byte()),
+        seq: u64::from(input.byte()),
+        content: input.byte(),
+        headers: Texts::default(),
+        path,
+    })
+}
+
 fn chunk(input: &mut Input<'_>) -> Vec<u8> {
     let (to, number) = (input.pick(&TOWARDS), u32::from(input.byte() % 8));
     encoded(&ChunkEnvelope { to, number, is_last: input.bit() })
@@ -131,7 +149,7 @@ fn credit(input: &mut Input<'_>) -> Vec<u8> {
 }
 
 fn control(input: &mut Input<'_>) -> Vec<u8> {
-    let (what, service) = (input.byte() % 12, input.pick(&SERVICES));
+    let (what, service) = (input.byte() % 18, input.pick(&SERVICES));
     let (mut space, mut page) = (Vec::new(), Vec::new());
     encoded(&match what {
         0 => ControlMessage::Register {
@@ -165,6 +183,18 @@ fn control(input: &mut Input<'_>) -> Vec<u8> {
         }
         9 => ControlMessage::Resync,
         10 => ControlMessage::Leaving,
+        12 => ControlMessage::Subscribe { pattern: input.pick(&PATTERNS) },
+        13 => ControlMessage::Unsubscribe { pattern: input.pick(&PATTERNS) },
+        14 => ControlMessage::Subscribed { pattern: input.pick(&PATTERNS) },
+        15 => {
+            let (pattern, code) = (input.pick(&PATTERNS), input.short());
+            ControlMessage::NotSubscribed { pattern, code, message: input.pick(&MESSAGES) }
+        }
+        16 => ControlMessage::Missed { count: u32::from(input.short()) },
+        17 => {
+            let (count, code) = (u32::from(input.byte()), input.short());
+            ControlMessage::NotPublished { count, code }
+        }
         _ => {
             let (code, message) = (input.short(), input.pick(&MESSAGES));
             ControlMessage::Goodbye { code, message, reconnect_in_ms: u32::from(input.short()) }
@@ -174,7 +204,7 @@ fn control(input: &mut Input<'_>) -> Vec<u8> {
 
 /// What a Main says of an offer: true, false, or of itself.
 fn record(input: &mut Input<'_>) -> Vec<u8> {
-    let (origin, service) = (input.pick(&NODES), input.pick(&SERVICES));
+    let (origin, service) = (input.pick(&NODES), input.pick(&OFFERS));
     let (node, epoch) = (input.pick(&NODES), u64::from(input.byte()));
     let seq = u64::from(input.byte());
     let (mut way, mut methods) = (Vec::new(), Vec::new());
@@ -268,6 +298,21 @@ const NODES: [&str; 8] =
     ["", "home-0", "home-1", "main-1", "main-0", "caller-0", "nobody", "no one"];
 const SERVICES: [&str; 8] =
     ["shared-0", "service-0", "service-1", "service-2", "shared-1", "nowhere", "other", ""];
+/// The same, and what Mains have subscribers for.
+const OFFERS: [&str; 10] = [
+    "shared-0",
+    "service-0",
+    "service-1",
+    "service-2",
+    "shared-1",
+    "nowhere",
+    "other",
+    "",
+    "#t.*",
+    "#a..b",
+];
+/// Topics, patterns, and what is neither.
+const PATTERNS: [&str; 8] = ["t.0", "t.*", "**", "u.a.b", "t.1", "u.**", "", "t..0"];
 const MESSAGES: [&str; 3] = ["", "because", "on two\nlines"];
 const FLOOD_MAX: u8 = 48;
 /// A TTL has four bits; from here on the byte says that the payload is made up.
