@@ -4,7 +4,7 @@
 
 use bytes::{BufMut, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use relay_benches::Forwarding;
+use relay_benches::{Forwarding, Publishing};
 use relay_core::frame::{Frame, FrameWriter, Kind};
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -50,6 +50,30 @@ fn forward(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("answer", bytes), |bencher| {
             bencher.iter_custom(|rounds| timed(&mut forwarding, rounds).1);
+        });
+    }
+    group.finish();
+}
+
+/// A publication to different numbers of subscribers, and beside different numbers of patterns that
+/// do not stand for its topic.
+fn publish(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("publish");
+    for (subscribers, others) in [(1, 0), (1, 10_000), (100, 0), (1_000, 0)] {
+        let mut publishing = Publishing::new(subscribers, others, 64);
+        group.throughput(Throughput::Elements(u64::from(subscribers)));
+        group.bench_function(BenchmarkId::new(subscribers.to_string(), others), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    publishing.load();
+                    let start = Instant::now();
+                    publishing.pass_on();
+                    spent += start.elapsed();
+                    publishing.unload();
+                }
+                spent
+            });
         });
     }
     group.finish();
@@ -127,5 +151,5 @@ fn together(shards: &mut [Forwarding], rounds: u64) -> Duration {
 const BATCH: u64 = 32;
 const SIZES: [usize; 3] = [64, 1 << 10, 64 << 10];
 
-criterion_group!(benches, take, forward, lookup, shards);
+criterion_group!(benches, take, forward, lookup, publish, shards);
 criterion_main!(benches);

@@ -1,3 +1,3 @@
 //! What the benches share: the fixtures are those of the simulator.
 
-pub use relay_sim::Forwarding;
+pub use relay_sim::{Forwarding, Publishing};

@@ -4,7 +4,7 @@
 
 use relay_core::Compression;
 use relay_core::compress::{deflate, inflate};
-use relay_sim::{Forwarding, Streaming};
+use relay_sim::{Forwarding, Publishing, Streaming};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -72,8 +72,27 @@ fn a_forwarded_call_allocates_nothing() {
         println!("{body_bytes} B: {counted} allocations for 2000 forwarded frames");
         assert_eq!(counted, 0, "bodies of {body_bytes} B");
         stream(body_bytes);
+        publish(body_bytes);
     }
     f24_inflating_takes_the_limit_and_little_more();
+}
+
+/// The same bytes go to everybody, so it costs no more memory to have many subscribers, nor to have
+/// many patterns that do not stand for the topic.
+fn publish(body_bytes: usize) {
+    for (subscribers, others) in [(1, 0), (100, 1_000)] {
+        let mut publishing = Publishing::new(subscribers, others, body_bytes);
+        let mut counted = 0;
+        for round in 0..300 {
+            publishing.load();
+            let allocations = count(|| publishing.pass_on());
+            // The outbox and what lookups find have to grow once.
+            counted += if round < 100 { 0 } else { allocations };
+            assert_eq!(publishing.unload(), subscribers);
+        }
+        println!("{body_bytes} B: {counted} allocations for 200 times {subscribers} copies");
+        assert_eq!(counted, 0, "bodies of {body_bytes} B to {subscribers}");
+    }
 }
 
 fn f24_inflating_takes_the_limit_and_little_more() {

@@ -10,8 +10,10 @@ use relay_core::{
 use std::collections::VecDeque;
 use std::time::Duration;
 
+mod publishing;
 mod streams;
 
+pub use publishing::Publishing;
 pub use streams::Streaming;
 
 /// A shard of a Main with two authenticated links and a service behind one of them.

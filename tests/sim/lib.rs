@@ -33,7 +33,7 @@ mod world;
 pub use checker::Verdict;
 pub use dice::Dice;
 pub use draw::Draw;
-pub use forwarding::{Forwarding, Streaming};
+pub use forwarding::{Forwarding, Publishing, Streaming};
 pub use fuzzed::schedule_from_bytes;
 pub use histogram::Histogram;
 pub use hunt::{hunt, run_caught};

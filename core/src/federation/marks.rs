@@ -58,8 +58,9 @@ impl Marks {
             return Word::Old;
         }
         life.heard_at = now;
-        let is_newer = epoch > life.epoch;
-        if is_newer {
+        // Of an origin that nothing was heard of there is no earlier life.
+        let ends_another = epoch > life.epoch && life.epoch != 0;
+        if epoch > life.epoch {
             life.epoch = epoch;
             life.offers.clear();
         }
@@ -76,7 +77,7 @@ impl Marks {
             None => {}
         }
         life.offers.insert(key, mark);
-        if is_newer { Word::NewLife } else { Word::New }
+        if ends_another { Word::NewLife } else { Word::New }
     }
 
     /// What all words take.

@@ -136,7 +136,7 @@ fn a_new_life_of_an_origin_ends_all_of_the_one_before() {
     assert_eq!(main.ways("new"), [to("b")]);
     assert_eq!(main.federation.epoch_of(&id("b")), 8);
     // The first word of the new life may be an end, and its numbers start again.
-    assert_eq!(main.down("b", "b", (9, 1)), Change::Routes);
+    assert_eq!(main.down("b", "b", (9, 1)), Change::Life);
     assert_eq!(main.ways("new"), []);
 }
 

@@ -40,7 +40,11 @@ fn a_driver_that_loses_the_report_of_a_write_is_noticed() {
 
 #[test]
 fn bytes_that_come_twice_are_noticed() {
-    assert_eq!(shows(&record(1).expect("a trace"), Planted::ReceivedTwice), Ok(true));
+    let shown: Vec<_> = (1..=4)
+        .map(|seed| shows(&record(seed).expect("a trace"), Planted::ReceivedTwice))
+        .collect();
+    // In some traces nothing that follows fits any more, which is noticed as well.
+    assert!(shown.contains(&Ok(true)) && !shown.contains(&Ok(false)), "{shown:?}");
 }
 
 #[test]
