@@ -50,6 +50,11 @@ impl Plan {
         }
         let duration = Span::seconds(dice.between(15, 60));
         let (mut limits, mut faults) = (draw_limits(dice), draw_faults(dice));
+        if limits.labels_per_slot != 0 {
+            // Whose links are used up all the time must not have to queue for each new one: then
+            // nobody has a link for long, and calls are not answered in time though all is well.
+            limits.handshakes_per_second = 0;
+        }
         if !matches!(topology.federation, Federation::Mesh) {
             // A Main whose clock was set back while it was down is not believed by those who knew
             // it and are not its neighbours, until a lease is over.
