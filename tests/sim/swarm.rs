@@ -38,7 +38,7 @@ impl Plan {
         traffic.streamed = Dice::new(seed, &[STREAMED]).pick(&[0.0, 0.2, 0.5]);
         traffic.compressed = Dice::new(seed, &[COMPRESSED]).pick(&[0.0, 0.0, 0.5, 1.0]);
         let topics = &mut Dice::new(seed, &[PUBLISHED]);
-        traffic.publications_per_second = topics.pick(&[0.0, 0.5, 2.0]);
+        traffic.publications_per_second = topics.pick(&[0.0, 0.0, 0.3, 1.0]);
         if network.far > 0.0 || network.delay_mean >= Span::millis(30) {
             // Over a long way little fits into a small window, and what is asked for must fit: a
             // way that is full for good proves nothing about those who use it.

@@ -16,7 +16,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "reply_by_index",
         about: "an answer is matched by the index of its label, whatever the generation",
-        oracles: &["S1", "S3", "S12", "S14"],
+        oracles: &["S1", "S3", "S12", "S14", "S5"],
     },
     Mutant {
         name: "answer_keeps_label",
@@ -101,7 +101,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "flushed_uncounted",
         about: "bytes that were written count as waiting for ever",
-        oracles: &["L1", "L4", "S12"],
+        oracles: &["L1", "L4", "S12", "L8"],
     },
     Mutant {
         name: "slow_consumer_kept",
@@ -116,7 +116,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "silence_is_fine",
         about: "a link on which nothing is heard is kept",
-        oracles: &["L1", "L2", "L4"],
+        oracles: &["L1", "L2", "L4", "L8"],
     },
     Mutant {
         name: "handshake_waits_for_ever",
