@@ -23,7 +23,9 @@ async fn e12_srv_peers_come_and_go_with_the_records() {
         let line = lines.iter().find(|said| said.contains(&line)).expect("added");
         assert!(line.contains(why) && line.contains("dns+srv://_relay._tcp.test"), "{line}");
     }
+    // The line is written a moment after the link has ended.
     let removed = format!("peer removed peer={}", b.peer_address());
+    a.until_said(&removed, 1).await;
     assert_eq!((a.said(&removed), a.said("peer removed")), (1, 1));
 }
 
