@@ -205,6 +205,8 @@ describe('node', { timeout: LONG * 3 }, () => {
     })();
     for (let n = 0; n < 100; n += 1) await client.publish('said.a', n, { headers: { n } });
     await client.publish('said.b.c', { deep: ['ü'] });
+    // There is no order between publishers.
+    await until('what the client said came', () => handled.length === 101);
     await home.publish('said', undefined);
     await reading;
     await until('everything came', () => handled.length === 102);
