@@ -21,7 +21,7 @@ pub enum Record<'a> {
         epoch: u64,
         /// Rises with every change at the origin.
         seq: u64,
-        /// The service; or [`INTEREST`] and a pattern of topics, if the origin has subscribers for
+        /// The service; or `#` and a pattern of topics, if the origin has subscribers for
         /// it. `node` is the origin then, and there are neither methods nor labels.
         service: &'a str,
         /// The node.
