@@ -250,6 +250,22 @@ fn a_late_answer_is_not_about_the_subscription_that_there_is_now() {
     assert_eq!(answers(&[(14, false), (15, false), (16, true)]), 0, "refused in the end");
 }
 
+/// A Main that answers nothing is asked no more, instead of remembering every question.
+#[test]
+fn what_a_silent_main_is_asked_is_bounded() {
+    let mut machine = Machine::dialling(Role::Home, Stage::Open);
+    let (asked, _) = machine.act(|node, _, out| {
+        let ask = |number: &u32| {
+            let pattern = format!("news.{number}");
+            let asked = node.subscribe(&pattern, Instant::ZERO, out);
+            node.unsubscribe(&pattern, Instant::ZERO, out);
+            asked.is_ok()
+        };
+        (0..5_000).take_while(ask).count()
+    });
+    assert_eq!(asked, 4 * 256);
+}
+
 #[test]
 fn a_damaged_publication_goes_no_further() {
     let bytes = frame(FrameKind::Publish, 0, &publication("news", "peer", 1, b"12345678"));

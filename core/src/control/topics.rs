@@ -86,6 +86,11 @@ impl Control {
         let is_main = self.config.is_main();
         let limits = &self.config.limits;
         let most = if is_main { u32::MAX } else { limits.subscriptions_per_link_max };
+        // A Main that does not answer must not let the list of its answers grow.
+        if self.subscriptions.awaited.len() >= most.saturating_mul(ANSWERS_EACH) as usize {
+            let text = "the Main answers too slowly";
+            return Err(CallError::new(ErrorCode::Overloaded, self.node.as_str(), text));
+        }
         if self.subscriptions.own.len() >= most as usize {
             let error = CallError::new(ErrorCode::Overloaded, self.node.as_str(), TOO_MANY);
             return Err(error.with_limit(u64::from(most)));
@@ -373,6 +378,8 @@ pub(super) fn is_interest(offer: &Offer) -> bool {
     interest(&offer.service).is_some()
 }
 
+/// Answers of a Main that may be awaited, for each subscription that there may be.
+const ANSWERS_EACH: u32 = 4;
 const EVERYTHING: &str = "**";
 const TOO_MANY: &str = "too many subscriptions";
 /// Different patterns that are announced one by one.
