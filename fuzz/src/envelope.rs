@@ -145,7 +145,7 @@ fn announcement(page: &[u8]) {
         let (Record::Up { origin, service, node, .. }
         | Record::Down { origin, service, node, .. }
         | Record::Lost { origin, service, node }) = record;
-        assert!(is_node_id(origin) && is_service(service) && is_node_id(node));
+        assert!(is_node_id(origin) && is_offer(service) && is_node_id(node));
         if let Record::Up { methods, labels, path: way, .. } = record {
             assert!(methods.iter().all(|method| method.is_ok_and(is_method)));
             pairs(labels, LABEL_BYTES_MAX);
@@ -156,6 +156,11 @@ fn announcement(page: &[u8]) {
     }
     assert!(written.len() < page.len() || written == page, "{page:02x?}, wrote {written:02x?}");
     assert!(records(&written).eq(records(page)));
+}
+
+/// Whether a record may have this name: that of a service, or a pattern that has subscribers.
+fn is_offer(name: &str) -> bool {
+    name.strip_prefix('#').map_or_else(|| is_service(name), is_pattern)
 }
 
 fn texts(data: &[u8]) {
