@@ -5,13 +5,13 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
 
 use crate::{
-    invocation::root,
+    invocation::{root, target_folder},
     page,
     tools::{Tool, chromium},
     traces::digest,
@@ -137,10 +137,6 @@ fn table(players: &[Replayed]) -> String {
         ));
     }
     text
-}
-
-fn target_folder() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn trouble(path: &Path, error: &std::io::Error) -> String {

@@ -64,6 +64,11 @@ pub(crate) fn root() -> PathBuf {
     Path::new(&package).parent().unwrap_or_else(|| Path::new(".")).to_owned()
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Whether a command starts and succeeds, with its output hidden.
 pub(crate) fn answers(program: &str, arguments: &[&str]) -> bool {
     Command::new(program)

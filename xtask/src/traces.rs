@@ -1,13 +1,19 @@
-//! `cargo xtask traces`: proves that a seed is the same world in every build. The example `traces`
+//! `cargo xtask traces`: proves that a seed is the same world in every build. The program `traces`
 //! of relay-sim runs each seed two times in debug, in release and on wasm32, and every build has to
 //! print the same lines. Then the golden traces are replayed in every shell (golden.rs).
 
 use std::{
+    ffi::OsStr,
     process::{Command, ExitCode, Stdio},
+    thread,
     time::Instant,
 };
 
-use crate::{golden, invocation::root, tools::Tool};
+use crate::{
+    golden,
+    invocation::{root, target_folder},
+    tools::Tool,
+};
 
 /// What `traces` takes.
 #[derive(clap::Args)]
@@ -47,13 +53,23 @@ fn compare_builds(arguments: &Arguments) -> Result<Vec<String>, String> {
     for tool in [Tool::WasiTarget, Tool::Node] {
         tool.ensure()?;
     }
-    let rows: Vec<Row> = BUILDS
-        .iter()
-        .map(|build| {
-            println!("-- {}: cargo run {}", build.name, build.words().join(" "));
-            Row { name: build.name, outcome: build.traces(arguments) }
-        })
-        .collect();
+    // A build runs while the next one is compiled: neither keeps two cores busy all the time.
+    let rows: Vec<Row> = thread::scope(|scope| {
+        let runs: Vec<_> = BUILDS
+            .iter()
+            .map(|build| {
+                println!("-- {}: cargo build {}", build.name, build.words().join(" "));
+                (
+                    build.name,
+                    build.compile().map(|took| scope.spawn(move || build.run(arguments, took))),
+                )
+            })
+            .collect();
+        let end = |run: thread::ScopedJoinHandle<'_, Result<Traces, String>>| {
+            run.join().unwrap_or_else(|_| Err("it panicked".to_owned()))
+        };
+        runs.into_iter().map(|(name, run)| Row { name, outcome: run.and_then(end) }).collect()
+    });
     print!("{}", table(&rows));
     Ok(problems(&rows))
 }
@@ -63,33 +79,43 @@ struct Build {
     name: &'static str,
     /// For cargo.
     options: &'static [&'static str],
+    /// What runs the program, if it does not run by itself.
+    runner: &'static [&'static str],
+    /// In the target folder.
+    program: &'static str,
 }
 
 impl Build {
     fn words(&self) -> Vec<&'static str> {
-        ["--package", "relay-sim", "--example", "traces"]
-            .iter()
-            .chain(self.options)
-            .copied()
-            .collect()
+        ["--package", "relay-sim", "--bin", "traces"].iter().chain(self.options).copied().collect()
     }
 
-    fn traces(&self, arguments: &Arguments) -> Result<Traces, String> {
+    /// Compiles it. Returns the seconds that took.
+    fn compile(&self) -> Result<f64, String> {
         let started = Instant::now();
-        let status = self.cargo("build").status();
+        let mut cargo = Command::new("cargo");
+        cargo.args(["build", "--quiet", "--locked"]).args(self.words()).current_dir(root());
+        let status = cargo.status();
         let status = status.map_err(|error| format!("cannot run cargo build: {error}"))?;
         if !status.success() {
             return Err("it does not build".to_owned());
         }
-        let build_seconds = started.elapsed().as_secs_f64();
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    fn run(&self, arguments: &Arguments, build_seconds: f64) -> Result<Traces, String> {
         let started = Instant::now();
         let (first, seeds) = (arguments.first.to_string(), arguments.seeds.to_string());
-        let output = self
-            .cargo("run")
-            .args(["--", "--first", &first, "--seeds", &seeds])
+        let program = target_folder().join(self.program);
+        let mut words: Vec<&OsStr> = self.runner.iter().map(OsStr::new).collect();
+        words.push(program.as_os_str());
+        let output = Command::new(words[0])
+            .args(&words[1..])
+            .args(["--first", &first, "--seeds", &seeds])
+            .current_dir(root())
             .stderr(Stdio::inherit())
             .output()
-            .map_err(|error| format!("cannot run cargo run: {error}"))?;
+            .map_err(|error| format!("cannot run {}: {error}", words[0].display()))?;
         let seconds = started.elapsed().as_secs_f64();
         let lines: Vec<String> =
             String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
@@ -98,16 +124,6 @@ impl Build {
         }
         check_seeds(&lines, arguments)?;
         Ok(Traces { build_seconds, seconds, lines })
-    }
-
-    fn cargo(&self, subcommand: &str) -> Command {
-        let mut command = Command::new("cargo");
-        command
-            .args([subcommand, "--quiet", "--locked"])
-            .args(self.words())
-            .current_dir(root())
-            .env("CARGO_TARGET_WASM32_WASIP1_RUNNER", RUNNER);
-        command
     }
 }
 
@@ -193,11 +209,15 @@ pub(crate) fn digest(lines: &[String]) -> u64 {
 
 /// Debug adds checks and changes no world; wasm32 has other words, other arithmetic and no clock.
 const BUILDS: [Build; 3] = [
-    Build { name: "debug", options: &[] },
-    Build { name: "release", options: &["--release"] },
-    Build { name: "wasm32", options: &["--release", "--target", "wasm32-wasip1"] },
+    Build { name: "debug", options: &[], runner: &[], program: "debug/traces" },
+    Build { name: "release", options: &["--release"], runner: &[], program: "release/traces" },
+    Build {
+        name: "wasm32",
+        options: &["--release", "--target", "wasm32-wasip1"],
+        runner: &["node", "--no-warnings", "tests/tools/traces.mjs"],
+        program: "wasm32-wasip1/release/traces.wasm",
+    },
 ];
-const RUNNER: &str = "node --no-warnings tests/examples/traces.mjs";
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    invocation::root,
+    invocation::{root, target_folder},
     tools::{Found, Tool},
 };
 
@@ -238,10 +238,6 @@ fn shown(command: &mut Command) -> Result<(), String> {
     let status = command.current_dir(root()).status();
     let status = status.map_err(|error| format!("cannot run `{line}`: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed: see above")) }
-}
-
-fn target_folder() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {

@@ -1,6 +1,7 @@
 //! A host: a node, the time as it sees it, and what its application waits for.
 
 use super::leaving::Leave;
+use super::registries::Word;
 use super::streams::Sending;
 use crate::dice::Dice;
 use crate::queue::Event;
@@ -43,7 +44,7 @@ pub(super) struct Host {
     /// When this life of the node began handshakes in the last second.
     pub(super) challenges: VecDeque<Instant>,
     /// The newest word on each offer of other Mains that this life of the node went by.
-    pub(super) newest: BTreeMap<(String, NodeId, NodeId), (u64, u64)>,
+    pub(super) newest: BTreeMap<(String, NodeId, NodeId), Word>,
     /// What it subscribed to in this life, and heard.
     pub(super) hearing: Hearing,
     /// How it left last in good order.

@@ -156,25 +156,38 @@ impl World {
         reached
     }
 
-    /// What a Main goes by never becomes older (S17).
+    /// What a Main goes by never becomes older (S17). What it has not gone by for longer than any
+    /// lease it may have forgotten.
     pub(super) fn judge_words(&mut self, at: usize) {
+        let (now, lease) = (self.local(at), self.limits.registry_ttl);
         let host = &mut self.hosts[at];
         let Some(node) = &host.node else { return };
+        host.newest.retain(|_, word| now.since(word.seen_at) <= lease);
         let mut older = None;
         for (service, home, origin, _, learned) in node.control().federation().iter() {
             let key = (service.to_owned(), home.clone(), origin.clone());
             let word = (learned.epoch, learned.seq);
-            let newest = host.newest.entry(key).or_insert(word);
-            if word < *newest {
+            let newest = host.newest.entry(key).or_insert(Word { word, seen_at: now });
+            if word < newest.word {
+                let newest = newest.word;
                 older = Some(format!("{service} of {home} at {origin}: {word:?} after {newest:?}"));
             }
-            *newest = word.max(*newest);
+            *newest = Word { word: word.max(newest.word), seen_at: now };
         }
         if let Some(text) = older {
             let text = format!("{} went back to an older word on {text}", self.hosts[at].name);
             self.checker.blame("S17", None, &text);
         }
     }
+}
+
+/// What a Main went by when it was last looked at.
+#[derive(Debug)]
+pub(super) struct Word {
+    /// Epoch and seq.
+    word: (u64, u64),
+    /// On its own clock.
+    seen_at: Instant,
 }
 
 /// Registries agree within this time after the last link came or went (L2).

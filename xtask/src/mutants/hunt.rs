@@ -1,4 +1,4 @@
-//! One hunt: the example `hunt` of relay-sim tries seed after seed until an oracle is broken or the
+//! One hunt: the program `hunt` of relay-sim tries seed after seed until an oracle is broken or the
 //! time is over, and says in one line of JSON what came of it.
 
 use std::{
@@ -30,12 +30,13 @@ pub(crate) struct Catch {
     pub(crate) what: String,
 }
 
-/// Hunts `mutant` with `program` from `first_seed` on. What it prints besides the result goes to
-/// `log`.
+/// Hunts `mutant` with `program` from `first_seed` on, over at most that many `seeds`. What it
+/// prints besides the result goes to `log`.
 pub(crate) fn run(
     program: &Path,
     mutant: Option<&str>,
     first_seed: u64,
+    seeds: Option<u64>,
     seconds: u32,
     log: &Path,
 ) -> Result<Hunt, String> {
@@ -44,6 +45,7 @@ pub(crate) fn run(
     let mut child = Command::new(program)
         .args(["--mixed", "--first-seed", &first_seed.to_string()])
         .args(["--seconds", &seconds.to_string()])
+        .args(["--seeds", &seeds.unwrap_or(u64::MAX).to_string()])
         .args(mutant.map(|name| format!("--planted={name}")))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 //! What became of each planted bug, for a person at a terminal and for the documentation.
 
 use super::{hunt::Hunt, list::Mutant};
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// A planted bug and its hunt, or why there was none.
 pub(crate) struct Row {
@@ -78,6 +78,23 @@ pub(crate) fn check_place(path: &Path) -> Result<(), String> {
     replaced(&read(path)?, "").map(drop).ok_or_else(|| no_place(path))
 }
 
+/// The seeds of the table in `path`, by the name of the bug that each of them caught.
+pub(crate) fn known_seeds(path: &Path) -> Result<BTreeMap<String, u64>, String> {
+    Ok(seeds(&read(path)?))
+}
+
+fn seeds(text: &str) -> BTreeMap<String, u64> {
+    let table = text.split_once(BEGIN).map_or("", |(_, rest)| rest);
+    let table = table.split_once(END).map_or(table, |(table, _)| table);
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, name, _, _, _, seed, ..] = cells[..] else { return None };
+        let name = name.strip_prefix('`')?.strip_suffix('`')?;
+        Some((name.to_owned(), seed.parse().ok()?))
+    };
+    table.lines().filter_map(row).collect()
+}
+
 /// Puts the table into its place in `path`.
 pub(crate) fn write(path: &Path, table: &str) -> Result<(), String> {
     let text = replaced(&read(path)?, table).ok_or_else(|| no_place(path))?;
@@ -134,6 +151,14 @@ mod tests {
         let table = markdown(&rows);
         assert_eq!(table.lines().count(), 6);
         assert!(table.lines().all(|line| line.matches('|').count() == 8), "{table}");
+    }
+
+    #[test]
+    fn the_seeds_of_a_table_are_read_again() {
+        let text = replaced(&format!("`x` | 3\n{BEGIN}\n{END}\n"), &markdown(&rows()[..1]));
+        let known = seeds(&text.expect("a place"));
+        assert_eq!(known, BTreeMap::from([(MUTANTS[0].name.to_owned(), 9)]));
+        assert!(seeds(&markdown(&rows())).is_empty(), "not between the markers");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Runs one seed and shows what came of it; a broken promise is shortened to a schedule.
 //!
-//! `cargo run --release -p relay-sim --example show -- 37 [FILE] [--federation]`
+//! `cargo run --release -p relay-sim --bin show -- 37 [FILE] [--federation]`
 
 use relay_sim::{Plan, Schedule, run_caught};
 

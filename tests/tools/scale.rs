@@ -1,7 +1,7 @@
 //! What a federation costs as it grows: bytes for each change, bytes when nothing happens, and the
 //! time to find a service among many.
 //!
-//! `cargo run --release -p relay-sim --example scale -- [MAINS] [SERVICES] [LOOKUP_SERVICES]`
+//! `cargo run --release -p relay-sim --bin scale -- [MAINS] [SERVICES] [LOOKUP_SERVICES]`
 
 use bytes::{Bytes, BytesMut};
 use relay_core::{

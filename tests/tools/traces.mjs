@@ -1,6 +1,6 @@
 // Runs a program that was built for wasm32-wasip1; it sees its arguments and the terminal, no files.
 //
-// node --no-warnings tests/examples/traces.mjs PROGRAM ARGUMENTS...
+// node --no-warnings tests/tools/traces.mjs PROGRAM ARGUMENTS...
 
 import { readFile } from "node:fs/promises";
 import { WASI } from "node:wasi";

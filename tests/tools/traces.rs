@@ -1,7 +1,7 @@
 //! Prints a digest of what happens in the world of each seed: what `cargo xtask traces` runs in
 //! several builds, to see that a seed is the same world in all of them.
 //!
-//! `cargo run --release -p relay-sim --example traces -- --first 1 --seeds 200`
+//! `cargo run --release -p relay-sim --bin traces -- --first 1 --seeds 200`
 
 use relay_sim::{Plan, Report, run};
 use std::process::ExitCode;

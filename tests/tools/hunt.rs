@@ -1,7 +1,7 @@
 //! Tries seed after seed for a while, until one breaks a promise: what `cargo xtask mutants` runs
 //! against each planted bug.
 //!
-//! `cargo run --release -p relay-sim --example hunt -- --first-seed 1 --seconds 60`
+//! `cargo run --release -p relay-sim --bin hunt -- --first-seed 1 --seconds 60`
 //!
 //! With `--federation` each world has three Mains and six Homes, with `--mixed` that of every even
 //! seed; `--seeds N` ends after N of them; `--marks` tells which situations they came to. Built
