@@ -8,6 +8,7 @@ use crate::report::Report;
 use crate::span::Span;
 use crate::step::{CallStep, Service};
 use relay_core::{Answer, BreakerState, Executed, Instant, Role};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl World {
@@ -125,11 +126,7 @@ impl World {
             let main = self.main_now(usize::from(from)).filter(|main| self.is_sound(*main));
             let Some(main) = main.filter(|_| self.is_sound(usize::from(from))) else { continue };
             let reached = self.reached_from(main);
-            let is_there = |home: &u16| {
-                let at = usize::from(topology.home(*home));
-                let main = self.main_now(at).filter(|main| reached.contains(main));
-                self.is_sound(at) && main.is_some()
-            };
+            let is_there = |home: &u16| self.is_attached_to(&reached, *home);
             let homes: Vec<u16> = (0..topology.homes).filter(is_there).collect();
             let offered = |home: &u16| !self.hosts[usize::from(topology.home(*home))].withdrawn;
             let shared = if homes.iter().any(offered) { topology.shared_services } else { 0 };
@@ -161,6 +158,26 @@ impl World {
             probes.swap_remove(dice.below(probes.len() as u64) as usize);
         }
         self.probes = probes;
+    }
+
+    /// Whether a Home is sound and attached to one of these Mains.
+    fn is_attached_to(&self, mains: &BTreeSet<usize>, home: u16) -> bool {
+        let at = usize::from(self.plan.topology.home(home));
+        self.is_sound(at) && self.main_now(at).is_some_and(|main| mains.contains(&main))
+    }
+
+    /// Whether a Home has gone where its callers cannot follow: where links are used up, it moves
+    /// to another Main though all is well, and that one may be behind a Main that is lost.
+    fn has_moved_away(&self, step: CallStep) -> bool {
+        let topology = self.plan.topology;
+        let Some(main) = self.main_now(usize::from(step.from)) else { return false };
+        let mut homes = match step.service {
+            Service::Own(home) => home..home + 1,
+            Service::Shared(_) | Service::Nowhere => 0..topology.homes,
+        };
+        let reached = self.reached_from(main);
+        self.limits.labels_per_slot < u32::MAX
+            && !homes.any(|home| self.is_attached_to(&reached, home))
     }
 
     /// Makes the next call that must succeed, one at a time (L1).
@@ -196,6 +213,8 @@ impl World {
                     let left = if replaced { whole.as_millis() as u64 } else { left.max(1) };
                     self.probes.push(CallStep { deadline: Span::millis(left), ..step });
                     pause = PROBE_AGAIN;
+                } else if self.has_moved_away(step) {
+                    self.probing_since = None;
                 } else {
                     let (from, service) = (step.from, step.service);
                     let took = Span(self.now.since(since));

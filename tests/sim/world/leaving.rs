@@ -6,6 +6,7 @@ use crate::checker::{Record, SentOn};
 use crate::golden::Input;
 use crate::queue::Event;
 use crate::span::Span;
+use crate::step::Service;
 use relay_core::{Answer, CloseReason, ErrorCode, Executed, Instant, Role};
 use std::time::Duration;
 
@@ -179,9 +180,15 @@ impl World {
     /// that left in good order, and no bytes had to wait.
     fn was_calm(&self, at: usize, record: &Record) -> bool {
         let since = self.before_trouble(record.made_at);
-        let mains = 0..usize::from(self.plan.topology.mains);
-        let server = record.server.map(usize::from);
-        let mut hosts = mains.chain([at]).chain(server);
+        let topology = self.plan.topology;
+        let mains = 0..usize::from(topology.mains);
+        // It may have been tried at a Home that never got it.
+        let homes = match record.step.service {
+            Service::Own(home) => home..home + 1,
+            Service::Shared(_) | Service::Nowhere => 0..topology.homes,
+        };
+        let homes = homes.map(|home| usize::from(topology.home(home)));
+        let mut hosts = mains.chain([at]).chain(homes);
         let plain = record.step.chunks == 0 && !record.hostile && !self.hostility;
         // Where labels are few, or the bound of what may wait is small, links end by themselves.
         let lasting = self.limits.labels_per_slot == u32::MAX
