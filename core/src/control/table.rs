@@ -28,7 +28,7 @@ impl Control {
 
     fn publish_soon(&mut self, now: Instant, out: &mut Outbox) {
         let at = self.published_at.after(self.config.limits.publish_interval);
-        if at <= now || self.registry.len() + self.federation.len() <= PUBLISHED_AT_ONCE_MAX {
+        if at <= now || self.registry.len() + self.federation.all() <= PUBLISHED_AT_ONCE_MAX {
             self.publish(now, out);
         } else {
             self.publish_at = Some(at);

@@ -47,8 +47,7 @@ async fn c16_c17_peers_that_are_up_and_down() {
         (&health["status"], &health["total_services"], &health["average_latency"]),
         (&json!("healthy"), &json!(1), &json!("0ms"))
     );
-    let add = format!(r#"{{"node_id": "main-b", "address": "{}"}}"#, other.address);
-    assert_eq!(server.request(&post("/registry/peers/add", "", &add)).await.status, 200);
+    server.add_peer(other.address).await;
     let peers =
         until(&server, "/federation/peers", |peers| peers["peers"][0]["status"] == "connected")
             .await;
@@ -108,6 +107,32 @@ async fn c17_a_peer_that_is_down(server: &Server) {
     assert!(down["error"].as_str().unwrap().contains("refused"), "{down}");
     let health = server.get("/federation/health").await.json();
     assert_eq!((&health["status"], &health["connected_peers"]), (&json!("degraded"), &json!(1)));
+}
+
+/// What subscribers want travels as services do, and is none.
+#[tokio::test]
+async fn c16_c18_a_subscription_is_no_service() {
+    let (server, other) = (Server::start().await, Server::named("main-b").await);
+    server.add_peer(other.address).await;
+    until(&server, "/federation/peers", |peers| peers["peers"][0]["services"] == 1).await;
+    let subscription = other.node.subscribe("messages.*").unwrap();
+    subscription.ready().await.unwrap();
+    // The first Main has heard of it when it passes publications on.
+    let publish = post("/publish/messages.a", "", "1");
+    let passed_on = async || server.request(&publish).await.json()["mains"] == 1;
+    while !passed_on().await {
+        tokio::task::yield_now().await;
+    }
+    let peers = server.get("/federation/peers").await.json();
+    assert_eq!(peers["peers"][0]["services"], 1, "{peers}");
+    let peers = server.get("/registry/peers").await.json();
+    assert_eq!(peers["main-b"]["server_count"], 1, "{peers}");
+    let text = server.get("/metrics").await.body;
+    for sample in
+        ["relay_services{scope=\"federated\"} 1\n", "relay_breakers{state=\"closed\"} 2\n"]
+    {
+        assert!(text.contains(sample), "{sample}{text}");
+    }
 }
 
 #[tokio::test]
