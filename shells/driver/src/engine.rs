@@ -5,6 +5,7 @@ use crate::census::{self, Census};
 use crate::endpoint::TransportKind;
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
+use crate::happenings::Happenings;
 use crate::links::{LinkTable, WriteOrder};
 use crate::runtime::Runtime;
 use crate::service::Service;
@@ -44,6 +45,7 @@ struct Inner {
     subscribers: Subscribers,
     handlers: Handlers,
     listeners: Listeners,
+    happenings: Happenings,
     dials: VecDeque<Open>,
     /// Why the last attempt of a dial failed, or its last link ended.
     troubles: BTreeMap<DialId, String>,
@@ -93,6 +95,7 @@ impl Engine {
             subscribers: Subscribers::default(),
             handlers: Handlers::default(),
             listeners: Listeners::default(),
+            happenings: Happenings::default(),
             dials: VecDeque::new(),
             troubles: BTreeMap::new(),
             dial_waker: None,
@@ -256,7 +259,7 @@ impl Engine {
     /// Counts links, services, dials and calls without copying any of them.
     pub fn census(&self) -> Census {
         let inner = self.lock();
-        census::census(&inner.node, &inner.handlers, inner.draining)
+        census::census(&inner.node, &inner.handlers, inner.happenings, inner.draining)
     }
 
     /// Whether some node offers this service, as far as this node knows.
@@ -358,6 +361,7 @@ impl Inner {
         if io.closing.is_some() {
             return;
         }
+        io.bytes_in += bytes.len() as u64;
         if io.tail.is_empty() {
             io.passes(bytes, now);
             let scratch = &mut self.scratch;
@@ -399,6 +403,7 @@ impl Inner {
                 Output::Deliver(delivery) => self.deliver(delivery, effects, now),
                 Output::Event(event) => {
                     changed = true;
+                    self.happenings.note(&event);
                     self.note_topics(&event, &mut effects.wakes);
                     self.listeners.publish(&event, &mut effects.wakes);
                 }
@@ -425,6 +430,7 @@ impl Inner {
         if let Some(io) = self.links.get_mut(link) {
             io.passes(&frame, now);
             io.queued_bytes += frame.len();
+            io.bytes_out += frame.len() as u64;
             io.queue.push_back(frame);
             wakes.extend(io.waker.take());
         }

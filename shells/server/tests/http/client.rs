@@ -46,8 +46,18 @@ impl Server {
         Self::all(id, Role::Main, GatewayConfig::default()).await
     }
 
+    /// A Main whose announcements go as far as its calls, over many Mains.
+    pub(crate) async fn in_chain(id: &str) -> Self {
+        let mut node = NodeConfig::new(Role::Main);
+        node.limits.hops_max = node.limits.ttl;
+        Self::of_node(id, node, GatewayConfig::default()).await
+    }
+
     async fn all(id: &str, role: Role, config: GatewayConfig) -> Self {
-        let mut node = NodeConfig::new(role);
+        Self::of_node(id, NodeConfig::new(role), config).await
+    }
+
+    async fn of_node(id: &str, mut node: NodeConfig, config: GatewayConfig) -> Self {
         node.node_id = Some(id.to_owned());
         let node = Node::start(node).unwrap();
         let calls = Arc::new(Calls::default());
