@@ -30,3 +30,44 @@ impl Happenings {
         *counter += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use relay_core::{CloseReason, Config, Identity, Instant, Node, NodeId, Outbox, Role, Side};
+
+    #[test]
+    fn each_event_counts_where_it_belongs() {
+        let identity = Identity::new(&[1; 32], None).expect("a key");
+        let mut node = Node::new(Config::new(Role::Main), identity, [2; 32]);
+        let (now, mut out) = (Instant::ZERO, Outbox::default());
+        let link = node.open_link(Side::Accepted, now, &mut out).expect("room");
+        let dial = node.dial("ws://a:1", now, &mut out);
+        let (peer, service) = (NodeId::new("peer").expect("a name"), "blog".into());
+        let down =
+            |node| Event::LinkDown { link, node, reason: CloseReason::IdleTimeout, detail: String::new() };
+        let breaker =
+            |state| Event::Breaker { service: "blog".into(), node: peer.clone(), link, state };
+        let mut counted = Happenings::default();
+        for event in [
+            down(None),
+            down(Some(peer.clone())),
+            Event::DialAgain { dial, address: String::new(), pause_ms: 1 },
+            breaker(BreakerState::Open),
+            breaker(BreakerState::HalfOpen),
+            breaker(BreakerState::Closed),
+            Event::Resync { link, node: peer.clone() },
+            Event::AnnouncementRefused { link, peer: peer.clone(), service, node: peer },
+        ] {
+            counted.note(&event);
+        }
+        let each = Happenings {
+            handshakes_failed: 1,
+            redials: 1,
+            breakers_opened: 1,
+            resyncs: 1,
+            announcements_refused: 1,
+        };
+        assert_eq!(counted, each);
+    }
+}
