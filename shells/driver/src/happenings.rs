@@ -44,8 +44,12 @@ mod tests {
         let link = node.open_link(Side::Accepted, now, &mut out).expect("room");
         let dial = node.dial("ws://a:1", now, &mut out);
         let (peer, service) = (NodeId::new("peer").expect("a name"), "blog".into());
-        let down =
-            |node| Event::LinkDown { link, node, reason: CloseReason::IdleTimeout, detail: String::new() };
+        let down = |node| Event::LinkDown {
+            link,
+            node,
+            reason: CloseReason::IdleTimeout,
+            detail: String::new(),
+        };
         let breaker =
             |state| Event::Breaker { service: "blog".into(), node: peer.clone(), link, state };
         let mut counted = Happenings::default();

@@ -115,16 +115,13 @@ impl<'a> Map<'a> {
 
     /// Of several ways to a node the shortest is told, and of equals the first by name.
     fn meet(&mut self, id: &'a str, node_type: &'static str, known: Known, path: Vec<&'a str>) {
-        let fresh = || {
-            (
-                Node { node_id: id, node_type, known, path: path.clone(), services: 0 },
-                BTreeSet::new(),
-            )
+        let Some((met, _)) = self.nodes.get_mut(id) else {
+            let node = Node { node_id: id, node_type, known, path, services: 0 };
+            self.nodes.insert(id, (node, BTreeSet::new()));
+            return;
         };
-        let (node, _) = self.nodes.entry(id).or_insert_with(fresh);
-        let is_better = (known, path.len(), &path) < (node.known, node.path.len(), &node.path);
-        if is_better {
-            (node.known, node.path) = (known, path);
+        if (known, path.len(), &path) < (met.known, met.path.len(), &met.path) {
+            (met.known, met.path) = (known, path);
         }
     }
 
@@ -186,7 +183,11 @@ mod tests {
         };
         let topology = topology_of(&view, "a", Role::Main, String::new());
         let map = serde_json::to_value(&topology).unwrap();
-        let node = |id, of, known, path: &[&str], services: usize| json!({"node_id": id, "node_type": of, "known": known, "path": path, "services": services});
+        let node = |id, of, known, path: &[&str], services: usize| {
+            let mut node = json!({"node_id": id, "node_type": of, "known": known, "path": path});
+            node["services"] = json!(services);
+            node
+        };
         let nodes = [
             node("a", "main", "own", &[], 0),
             node("b", "main", "link", &["b"], 1),

@@ -186,12 +186,15 @@ async fn e18_a_chain_is_a_map() {
     a.add_peer(b.address).await;
     b.add_peer(c.address).await;
     let echo = |_: String, params: Value| async move { Ok(params) };
-    let home = relay_tokio::Home::connect(&format!("ws://{}", c.address));
+    let home = relay_tokio::Home::connect(format!("ws://{}", c.address));
     let home = home.node_id("alice.home").service("echo", echo).start().await.unwrap();
     let map = until(&a, "/federation/topology", |map| map["nodes"].as_array().unwrap().len() == 4);
     let map = map.await;
     assert_eq!(keys(&map), ["edges", "node_id", "nodes", "timestamp"]);
-    let node = |id: &str, of: &str, known: &str, path: &[&str]| json!({"node_id": id, "node_type": of, "known": known, "path": path, "services": 1});
+    let node = |id: &str, of: &str, known: &str, path: &[&str]| {
+        let services = 1;
+        json!({"node_id": id, "node_type": of, "known": known, "path": path, "services": services})
+    };
     let nodes = [
         node("alice.home", "home", "announced", &["main-b", "main-c"]),
         node("main-a", "main", "own", &[]),
