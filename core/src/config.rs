@@ -90,11 +90,13 @@ pub struct Limits {
     pub subscriptions_per_link_max: u32,
     /// Subscriptions of all links together.
     pub subscriptions_max: u32,
-    /// Bytes handed to a subscriber and not yet written, beyond which publications are not passed
-    /// on to it. Between Mains it is half of [`Self::write_bytes_max`].
+    /// Largest publication in bytes, and how many bytes handed to a subscriber may wait to be
+    /// written before publications are not passed on to it. Between Mains the latter is a quarter
+    /// of [`Self::write_bytes_max`].
     pub publication_bytes_max: u32,
-    /// What one link may publish in a second: bytes, counted once and again for each link that
-    /// they are passed on to.
+    /// What one link may publish in a second: the bytes of each publication and 512 more, counted
+    /// once and again for each subscriber that it is handed to. A Main, which passes on what many
+    /// publish, may do so 16 times.
     pub publish_cost_per_second: u32,
     /// Topics, and publishers on topics, of which a node remembers the last number; more only cost
     /// gaps that may be none.

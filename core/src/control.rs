@@ -25,6 +25,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+mod asking;
 mod dials;
 mod learned;
 mod links;
@@ -33,6 +34,7 @@ mod peers;
 mod table;
 mod topics;
 
+use asking::Asking;
 use dials::Dials;
 pub use dials::{Dial, DialState};
 use peers::Announcer;
@@ -50,6 +52,7 @@ pub struct Control {
     federation: Federation,
     announcer: Announcer,
     subscriptions: Subscriptions,
+    asking: Asking,
     slots: Slots,
     links: BTreeMap<LinkId, Linked>,
     /// The newest link of each Main and Home.
@@ -61,6 +64,8 @@ pub struct Control {
     publish_at: Option<Instant>,
     stale: Stale,
     published_at: Instant,
+    /// When the interests of other Mains were told, and how many there were.
+    interests_told: (Instant, u32),
     /// When this node's registrations at its Main are to be refreshed.
     refresh_at: Option<Instant>,
     /// Links that others have taken the place of, and when they are given up.
@@ -82,8 +87,6 @@ pub struct Linked {
     pub is_leaving: bool,
     /// What it says of itself, as packed pairs of key and value.
     labels: Arc<[u8]>,
-    /// First bytes of the hash of its key.
-    mark: [u8; 8],
     /// What it registered.
     pub services: BTreeSet<Arc<str>>,
     /// What it had registered until the lease ended: it comes back when the peer confirms it.
@@ -120,6 +123,7 @@ impl Control {
             federation: Federation::default(),
             announcer: Announcer::default(),
             subscriptions: Subscriptions::default(),
+            asking: Asking::default(),
             slots: Slots::default(),
             links: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -128,6 +132,7 @@ impl Control {
             publish_at: None,
             stale: Stale::default(),
             published_at: Instant::ZERO,
+            interests_told: (Instant::ZERO, 0),
             refresh_at: None,
             retiring: Vec::new(),
             hash_seed,
@@ -294,6 +299,7 @@ impl Control {
             | MailBody::Frame { .. }
             | MailBody::Subscription { .. }
             | MailBody::Interests(_)
+            | MailBody::NotPublished { .. }
             | MailBody::Publication { .. }
             | MailBody::Taken { .. } => debug_assert!(false, "mail for a shard came to Control"),
         }
@@ -323,6 +329,9 @@ impl Control {
         if self.retiring.first().is_some_and(|(at, _)| *at <= now) {
             self.retire(now, out);
         }
+        if self.asking.next().is_some_and(|at| at <= now) {
+            self.tell_topics(now, out);
+        }
         if self.publish_at.is_some_and(|at| at <= now) {
             self.publish(now, out);
         }
@@ -333,8 +342,8 @@ impl Control {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let leases = [self.registry.next_expiry(), self.federation.next_expiry()];
         let own = [self.dials.next(), self.announcer.next(), self.refresh_at, self.publish_at];
-        let retiring = self.retiring.first().map(|(at, _)| *at);
-        leases.into_iter().chain(own).flatten().chain(retiring).min()
+        let later = [self.retiring.first().map(|(at, _)| *at), self.asking.next()];
+        leases.into_iter().chain(own).chain(later).flatten().min()
     }
 
     /// When the next lease ends.
@@ -402,6 +411,7 @@ impl Control {
             .with(self.federation.holdings())
             .with(self.announcer.holdings())
             .with(self.subscriptions.holdings())
+            .with(self.asking.holdings())
             .entries::<(LinkId, Linked)>(self.links.len())
             .entries::<(NodeId, LinkId)>(self.nodes.len())
             .entries::<Registration>(services)
@@ -410,7 +420,9 @@ impl Control {
             .entries::<(Instant, LinkId)>(self.retiring.len())
     }
 
-    fn upstream(&self) -> Option<LinkId> {
+    /// The link to the Main of this node, if it is none itself and has one.
+    #[must_use]
+    pub fn upstream(&self) -> Option<LinkId> {
         if self.config.is_main() {
             return None;
         }

@@ -148,11 +148,6 @@ impl Federation {
         self.len() == 0
     }
 
-    /// Offers of services and of topics: what tables are made of.
-    pub(crate) const fn all(&self) -> u32 {
-        self.count.all()
-    }
-
     /// Offers of services by one peer.
     #[must_use]
     pub fn count_of(&self, link: LinkId) -> u32 {

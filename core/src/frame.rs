@@ -178,6 +178,16 @@ impl Frame {
         Ok(Some(Self { bytes: input.split_to(total) }))
     }
 
+    /// How many bytes are missing from `input` until the frame at its front is whole, or its length
+    /// is known. For drivers: what lies behind a large frame in the same memory keeps all of it alive.
+    #[must_use]
+    pub fn missing(input: &[u8]) -> usize {
+        let whole = input
+            .first_chunk::<LENGTH_BYTES>()
+            .map_or(0, |length| usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX));
+        whole.saturating_add(LENGTH_BYTES).saturating_sub(input.len())
+    }
+
     /// What the frame is for.
     #[must_use]
     #[inline]

@@ -8,7 +8,7 @@
 use crate::config::{Config, Role};
 use crate::error::ErrorCode;
 use crate::message::{cut, take};
-use crate::name::{NodeId, is_derived_form, is_node_id, node_id_of_key};
+use crate::name::{NodeId, is_derived_form, is_node_id, key_mark, node_id_of_key};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -33,6 +33,7 @@ pub const CLUSTER_BYTES_MAX: usize = 64;
 pub struct Identity {
     signing: SigningKey,
     node: NodeId,
+    mark: [u8; 8],
 }
 
 impl Identity {
@@ -48,13 +49,20 @@ impl Identity {
         if is_derived_form(node.as_str()) && node != derived {
             return Err(HandshakeError::NodeKeyMismatch);
         }
-        Ok(Self { signing, node })
+        let mark = key_mark(signing.verifying_key().as_bytes());
+        Ok(Self { signing, node, mark })
     }
 
     /// The id of the node.
     #[must_use]
     pub const fn node(&self) -> &NodeId {
         &self.node
+    }
+
+    /// First bytes of the hash of the public key.
+    #[must_use]
+    pub const fn mark(&self) -> [u8; 8] {
+        self.mark
     }
 
     /// The public key.
@@ -117,6 +125,8 @@ pub struct Peer {
     pub node: NodeId,
     /// Its public key.
     pub key: [u8; 32],
+    /// First bytes of the hash of its key, by which Mains tell each other whose a name is.
+    pub mark: [u8; 8],
     /// What it is.
     pub role: Role,
     /// The version both speak.

@@ -33,6 +33,11 @@ impl Interests {
         }
     }
 
+    /// Patterns, those of several Mains counted for each of them.
+    pub(crate) const fn len(&self) -> u32 {
+        self.patterns.len() as u32
+    }
+
     /// The Mains that want a topic, each once.
     pub(crate) fn find(&self, topic: &str, found: &mut Vec<u32>) {
         self.patterns.find(topic, found);

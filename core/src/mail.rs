@@ -1,6 +1,7 @@
 //! What the machines of one node tell each other. Opaque to drivers, which only carry it.
 
 use crate::close::CloseReason;
+use crate::error::ErrorCode;
 use crate::frame::Frame;
 use crate::handshake::Peer;
 use crate::interests::Interests;
@@ -61,6 +62,8 @@ pub(crate) enum MailBody {
     Subscription { link: LinkId, pattern: Arc<str>, is_on: bool },
     /// Control to Shard: what other Mains want.
     Interests(Arc<Interests>),
+    /// Control to Shard: the Main at the other end refuses what is published here.
+    NotPublished { link: LinkId, code: ErrorCode },
     /// Shard to Shard: a publication for a link of the receiver, or else for its subscribers.
     Publication { from: u16, link: Option<LinkId>, frame: Bytes },
     /// Shard to Shard: so many bytes of publications that the receiver sent were taken.

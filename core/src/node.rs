@@ -359,6 +359,17 @@ impl Node {
         self.shard.calls_in_flight()
     }
 
+    /// See [`Shard::unwritten`].
+    #[must_use]
+    pub fn unwritten(&self) -> u64 {
+        self.shard.unwritten()
+    }
+
+    /// See [`Shard::charge_publication`].
+    pub fn charge_publication(&mut self, link: LinkId, bytes: usize, copies: u64) {
+        self.shard.charge_publication(link, bytes, copies);
+    }
+
     /// See [`Shard::audit`].
     ///
     /// # Errors

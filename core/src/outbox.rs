@@ -255,8 +255,11 @@ pub struct Publication {
     pub seq: u64,
     /// What is missing before it.
     pub gap: Gap,
+    /// The link that it came over, if it was not said here.
+    pub via: Option<LinkId>,
     payload: Bytes,
-    names_at: [u32; 4],
+    /// Topic and publisher come first, and are short.
+    names_at: [u16; 4],
     headers_at: [u32; 2],
     body_at: u32,
 }
@@ -275,20 +278,22 @@ pub enum Gap {
 }
 
 impl Publication {
-    pub(crate) fn new(payload: Bytes, seq: u64, gap: Gap) -> Option<Self> {
+    pub(crate) fn new(payload: Bytes, seq: u64, gap: Gap, via: Option<LinkId>) -> Option<Self> {
         let (envelope, body) = PublicationEnvelope::decode(&payload).ok()?;
         let (topic, publisher) = (envelope.topic.as_bytes(), envelope.publisher.as_bytes());
         let [topic, publisher, headers] =
             [topic, publisher, envelope.headers.0].map(|text| place_in(&payload, text));
         let ([a, b], [c, d], headers_at) = (topic?, publisher?, headers?);
+        let short = |at: u32| u16::try_from(at).ok();
+        let names_at = [short(a)?, short(b)?, short(c)?, short(d)?];
         let body_at = u32::try_from(payload.len() - body.len()).ok()?;
-        Some(Self { seq, gap, payload, names_at: [a, b, c, d], headers_at, body_at })
+        Some(Self { seq, gap, via, payload, names_at, headers_at, body_at })
     }
 
     /// The topic.
     #[must_use]
     pub fn topic(&self) -> &str {
-        text_at(&self.payload, self.names_at[0], self.names_at[1])
+        text_at(&self.payload, self.names_at[0].into(), self.names_at[1].into())
     }
 
     /// Bytes of all of it: names, headers and content.
@@ -307,7 +312,7 @@ impl Publication {
     /// The node of the publisher.
     #[must_use]
     pub fn publisher(&self) -> &str {
-        text_at(&self.payload, self.names_at[2], self.names_at[3])
+        text_at(&self.payload, self.names_at[2].into(), self.names_at[3].into())
     }
 
     /// What the publisher sent along, as pairs of key and value, ordered by key.

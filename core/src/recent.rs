@@ -3,6 +3,8 @@
 use crate::holdings::Holdings;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::Bound;
 
 /// A number for each of the keys that were used last. There are two generations: what is used is
 /// in the young one, and when that is full, what is still in the old one is forgotten.
@@ -49,10 +51,35 @@ impl Recent {
         self.forgotten
     }
 
-    /// Forgets keys that do not matter any more.
-    pub(crate) fn retain(&mut self, mut matters: impl FnMut(&[u8]) -> bool) {
-        self.young.retain(|key, _| matters(key));
-        self.old.retain(|key, _| matters(key));
+    /// Forgets keys that begin with `prefix` and do not matter any more. Where that are more than
+    /// `most`, everything is forgotten, which costs each key once and not once for each look.
+    pub(crate) fn retain(
+        &mut self,
+        prefix: &[u8],
+        most: usize,
+        mut matters: impl FnMut(&[u8]) -> bool,
+    ) {
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        let mut gone = Vec::new();
+        let mut too_many = false;
+        for generation in [&self.young, &self.old] {
+            let keys = generation.range::<[u8], _>(range).map(|(key, _)| key);
+            let mut keys = keys.take_while(|key| key.starts_with(prefix));
+            gone.extend(keys.by_ref().take(most).filter(|key| !matters(key)).cloned());
+            too_many |= keys.next().is_some();
+        }
+        if too_many {
+            return self.forget_all();
+        }
+        for key in gone {
+            self.young.remove(&key);
+            self.old.remove(&key);
+        }
+    }
+
+    fn forget_all(&mut self) {
+        let (young, old) = (core::mem::take(&mut self.young), core::mem::take(&mut self.old));
+        self.forgotten = self.forgotten.max(young.into_values().chain(old.into_values()).max());
     }
 
     pub(crate) fn holdings(&self) -> Holdings {
@@ -75,7 +102,11 @@ mod tests {
         }
         assert!(recent.get(&50_u64.to_be_bytes()).is_none());
         assert!(recent.forgotten().is_some_and(|largest| largest > 80));
-        recent.retain(|key| key == 0_u64.to_be_bytes());
+        recent.retain(&[0], 4, |key| key == 0_u64.to_be_bytes());
         assert_eq!(recent.young.len() + recent.old.len(), 1);
+        recent.insert(&[1], 1_000);
+        recent.retain(&[1], 0, |_| true);
+        assert_eq!(recent.young.len() + recent.old.len(), 0, "too many to be looked at");
+        assert_eq!(recent.forgotten(), Some(1_000));
     }
 }

@@ -23,6 +23,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+mod account;
 mod answer;
 mod audit;
 mod compress;
@@ -278,6 +279,7 @@ impl Shard {
             MailBody::Publication { from, link, frame } => {
                 self.take_publication((from, link), &frame, now, out);
             }
+            MailBody::NotPublished { link, code } => self.hold_publications(link, code, now),
             MailBody::Taken { from, bytes } => self.publications_taken(from, bytes),
             MailBody::LinkUp { .. } | MailBody::LinkDown { .. } | MailBody::Control { .. } => {
                 debug_assert!(false, "mail for Control came to a shard");
@@ -319,6 +321,17 @@ impl Shard {
         let count = |id: LinkId| self.links.get(id).map_or(0, |link| link.inbound.live());
         let local = count(self.links.local());
         ids.into_iter().fold(local, |sum, id| sum + count(id))
+    }
+
+    /// Bytes handed to connections and not yet reported as written.
+    #[must_use]
+    pub fn unwritten(&self) -> u64 {
+        let ends = self.links.iter().map(|(_, link)| &link.end);
+        let bytes = |end: &End| match end {
+            End::Network(network) => u64::from(network.write_bytes),
+            End::Local | End::Sibling(_) => 0,
+        };
+        ends.map(bytes).sum()
     }
 
     /// Says goodbye on every link and closes it. Calls in flight are answered as lost. Whoever

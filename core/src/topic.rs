@@ -87,8 +87,9 @@ pub trait Asker: Copy {
 
 #[derive(Clone, Debug, Default)]
 struct Place {
-    /// By name; `*` is a name like any other.
-    next: BTreeMap<Box<str>, Self>,
+    /// By name; `*` is a name like any other. Boxed: a map has room for eleven from the first on,
+    /// and most places have one.
+    next: BTreeMap<Box<str>, Box<Self>>,
     /// Whose pattern ends here.
     here: BTreeSet<u128>,
     /// Whose pattern goes on with `**`.
@@ -166,7 +167,7 @@ impl Place {
         let mut place = self;
         for level in levels(first) {
             if !place.next.contains_key(level) {
-                place.next.insert(Box::from(level), Self::default());
+                place.next.insert(Box::from(level), Box::default());
             }
             let Some(next) = place.next.get_mut(level) else { return false };
             place = next;

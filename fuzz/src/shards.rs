@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::input::Input;
 use control::control;
-use world::World;
+use world::{World, mark};
 
 mod control;
 mod world;
@@ -178,6 +178,7 @@ fn frame(world: &mut World, input: &mut Input<'_>) {
         Kind::Publish => encoded(&PublicationEnvelope {
             topic: TOPICS[usize::from(label) % TOPICS.len()],
             publisher: NODES[1 + usize::from(label >> 4) % 3],
+            key: mark([0, 1, 3][usize::from(label >> 4) % 3]),
             life: 1,
             seq: u64::from(label) + 1,
             content: 0,

@@ -198,8 +198,23 @@ pub(crate) fn subscribe(number: u8, pattern: &str) -> Vec<u8> {
     Writer::default().raw(&[number]).text(pattern).0
 }
 
-pub(crate) fn publication(topic: &str, publisher: &str, seq: u64, body: &[u8]) -> Vec<u8> {
-    let head = Writer::default().text(topic).text(publisher).varint(7).varint(seq);
+/// Who publishes: a name and the mark of a key.
+pub(crate) type Author<'a> = (&'a str, [u8; 8]);
+
+/// Whoever dials a Main publishes in its own name and by its own key, both of which it has just
+/// told.
+pub(crate) fn author(opening: &[u8]) -> Author<'_> {
+    let (name, rest) = opening[5..].split_at(usize::from(opening[4]));
+    (std::str::from_utf8(name).expect("a node id"), mark(&rest[..32]))
+}
+
+/// First bytes of the hash of a key.
+pub(crate) fn mark(key: &[u8]) -> [u8; 8] {
+    *Sha256::digest(key).first_chunk().expect("it has 32 bytes")
+}
+
+pub(crate) fn publication(topic: &str, author: Author<'_>, seq: u64, body: &[u8]) -> Vec<u8> {
+    let head = Writer::default().text(topic).text(author.0).raw(&author.1).varint(7).varint(seq);
     head.raw(&[0, 0, 0]).raw(body).0
 }
 

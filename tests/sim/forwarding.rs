@@ -183,10 +183,19 @@ impl Forwarding {
 
 #[expect(clippy::expect_used, reason = "the names of this file are legal")]
 fn node(role: Role, name: &str, key: u32) -> Node {
+    let secret = secret(key);
+    Node::new(Config::new(role), identity(name, key), secret)
+}
+
+#[expect(clippy::expect_used, reason = "the names of this file are legal")]
+fn identity(name: &str, key: u32) -> Identity {
+    Identity::new(&secret(key), NodeId::new(name).ok()).expect("legal")
+}
+
+fn secret(key: u32) -> [u8; 32] {
     let mut secret = [7; 32];
     secret[..4].copy_from_slice(&key.to_be_bytes());
-    let identity = Identity::new(&secret, NodeId::new(name).ok()).expect("legal");
-    Node::new(Config::new(role), identity, secret)
+    secret
 }
 
 #[expect(clippy::expect_used, reason = "the names of this file are legal")]

@@ -216,17 +216,18 @@ fn read_publication(payload: &[u8]) -> Read {
     let mut rest = Rest(payload);
     let topic = rest.text().filter(|topic| is_topic(topic))?;
     let publisher = rest.text().filter(|publisher| is_id(publisher))?;
+    let key = rest.raw(8)?;
     let (life, seq) = (rest.varint(64)?, rest.varint(64).filter(|seq| *seq > 0)?);
     let (content, headers) = (rest.byte()?, rest.pairs(8_192)?);
     let path = rest.texts(is_id).filter(|path| path.len() <= 13)?;
-    let head = format!("{topic} {publisher} {life} {seq} {content}");
+    let head = format!("{topic} {publisher} {key:?} {life} {seq} {content}");
     Some(vec![head, format!("{headers:?} {path:?}"), format!("{:?}", rest.0)])
 }
 
 fn core_publication(payload: &[u8]) -> Read {
     let (read, body) = PublicationEnvelope::decode(payload).ok()?;
-    let PublicationEnvelope { topic, publisher, life, seq, content, headers, path } = read;
-    let head = format!("{topic} {publisher} {life} {seq} {content}");
+    let PublicationEnvelope { topic, publisher, key, life, seq, content, headers, path } = read;
+    let head = format!("{topic} {publisher} {key:?} {life} {seq} {content}");
     Some(vec![head, format!("{:?} {:?}", list(headers), list(path)), format!("{body:?}")])
 }
 

@@ -261,6 +261,7 @@ pub(crate) fn publications(
     let short = PublicationEnvelope {
         topic: "messages.user.42",
         publisher: "alice",
+        key: *b"its mark",
         life: 0x0123_4567_89ab_cdef,
         seq: 300,
         content: 0,

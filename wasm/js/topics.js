@@ -52,7 +52,7 @@ export class Subscription {
         const next = await this.#source.next();
         if (next === undefined || this.#isClosed) return;
         if (next.missed === undefined) yield new Publication(next);
-        else this.#missed?.(next.missed);
+        else report(this.#missed, next.missed);
       }
     } finally {
       this.close();
@@ -69,6 +69,15 @@ export class Subscription {
         Promise.reject(error);
       }
     }
+  }
+}
+
+/** Tells somebody. What they throw is their own affair: the environment reports it. */
+function report(handler, value) {
+  try {
+    handler?.(value);
+  } catch (error) {
+    Promise.reject(error);
   }
 }
 

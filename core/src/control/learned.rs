@@ -82,7 +82,9 @@ impl Control {
             return;
         }
         let Some(link) = self.nodes.get(&offer.node) else { return };
-        let Some(linked) = self.links.get(link).filter(|linked| linked.mark > *key) else { return };
+        let Some(linked) = self.links.get(link).filter(|linked| linked.peer.mark > *key) else {
+            return;
+        };
         if linked.peer.role == Role::Home {
             self.close(*link, crate::CloseReason::Fault(crate::ErrorCode::NameConflict), out);
         }

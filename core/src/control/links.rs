@@ -8,7 +8,6 @@ use crate::event::{Event, ServiceDown};
 use crate::handshake::Peer;
 use crate::mail::{MailBody, MailTo};
 use crate::message::ControlMessage;
-use crate::name::key_mark;
 use crate::outbox::{DialId, LinkId, Outbox};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -25,8 +24,12 @@ impl Control {
         now: Instant,
         out: &mut Outbox,
     ) {
-        // Callers offer nothing, so any number of them may share an identity.
-        if peer.role != Role::Caller {
+        // Callers offer nothing, so any number of them may share an identity of their own.
+        if peer.role == Role::Caller {
+            if self.is_taken(&peer) {
+                return self.close(link, CloseReason::Fault(ErrorCode::NameConflict), out);
+            }
+        } else {
             match self.meet(&peer, dial) {
                 Meeting::First => {}
                 Meeting::Replaces(older) => self.close(older, CloseReason::Superseded, out),
@@ -80,7 +83,7 @@ impl Control {
                 Role::Home => self.federation.holder(&peer.node),
                 Role::Main | Role::Caller => None,
             };
-            let other = holder.is_some_and(|mark| mark != key_mark(&peer.key));
+            let other = holder.is_some_and(|mark| mark != peer.mark);
             return if other { Meeting::Refused(ErrorCode::NameConflict) } else { Meeting::First };
         };
         if linked.peer.key != peer.key {
@@ -92,6 +95,12 @@ impl Control {
         }
         let ours_is_kept = self.node < peer.node;
         if dial.is_some() == ours_is_kept { Meeting::Outlives(older) } else { Meeting::OneTooMany }
+    }
+
+    /// Whether a caller goes by the name of a node that is linked here under another key.
+    fn is_taken(&self, peer: &Peer) -> bool {
+        let linked = self.nodes.get(&peer.node).and_then(|link| self.links.get(link));
+        peer.node == self.node || linked.is_some_and(|linked| linked.peer.key != peer.key)
     }
 
     pub(super) fn link_down(
@@ -127,6 +136,7 @@ impl Control {
             }
         }
         self.topics_down(link, linked.patterns, now, out);
+        self.topics_follow(now, out);
         self.peer_down(link, now, out);
         self.changed(now, out);
     }
@@ -170,14 +180,12 @@ enum Meeting {
 
 impl Linked {
     fn new(peer: Arc<Peer>, dial: Option<DialId>, now: Instant) -> Self {
-        let mark = key_mark(&peer.key);
         Self {
             peer,
             since: now,
             confirmed_at: now,
             is_leaving: false,
             labels: Arc::from([]),
-            mark,
             services: BTreeSet::new(),
             lapsed: BTreeMap::new(),
             patterns: BTreeSet::new(),

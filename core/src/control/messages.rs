@@ -175,7 +175,7 @@ impl Control {
             link,
             methods: methods.into(),
             labels: Arc::clone(&linked.labels),
-            key: linked.mark,
+            key: linked.peer.mark,
             slot,
             seq,
             confirmed_at: now,
@@ -275,7 +275,7 @@ impl Control {
         for service in self.own_services() {
             self.tell_main(&service, out);
         }
-        self.introduce_topics(link, out);
+        self.topics_follow(now, out);
         self.refresh_at = Some(now.after(self.config.limits.registry_ttl / 3));
         self.changed(now, out);
     }

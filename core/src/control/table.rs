@@ -1,6 +1,6 @@
 //! From what this node knows to what its shards look up.
 
-use super::{Control, Linked, ZONE};
+use super::{Control, Linked, Stale, ZONE};
 use crate::compress::Compression;
 use crate::config::Role;
 use crate::federation::label;
@@ -17,36 +17,52 @@ impl Control {
     /// be called; large ones at most once in the publish interval.
     pub(super) fn changed(&mut self, now: Instant, out: &mut Outbox) {
         self.stale.routes = true;
-        self.publish_soon(now, out);
+        self.publish(now, out);
     }
 
     /// The same for what other Mains want.
     pub(super) fn interests_changed(&mut self, now: Instant, out: &mut Outbox) {
         self.stale.interests = true;
-        self.publish_soon(now, out);
+        self.publish(now, out);
     }
 
-    fn publish_soon(&mut self, now: Instant, out: &mut Outbox) {
-        let at = self.published_at.after(self.config.limits.publish_interval);
-        if at <= now || self.registry.len() + self.federation.all() <= PUBLISHED_AT_ONCE_MAX {
-            self.publish(now, out);
+    /// When shards may be told of the routes, and of the interests.
+    fn publish_due(&self) -> (Instant, Instant) {
+        let interval = self.config.limits.publish_interval;
+        let offers = self.registry.len() + self.federation.len();
+        let routes_at = if offers <= PUBLISHED_AT_ONCE_MAX {
+            Instant::ZERO
         } else {
-            self.publish_at = Some(at);
-        }
+            self.published_at.after(interval)
+        };
+        // A tree of patterns takes a microsecond or two for each of them: the more there are, the
+        // longer it has to do.
+        let (told_at, patterns) = self.interests_told;
+        (routes_at, told_at.after(interval * (patterns / PATTERNS_PER_INTERVAL)))
     }
 
+    /// Tells shards what has changed and may be told, and says when the rest may be.
     pub(super) fn publish(&mut self, now: Instant, out: &mut Outbox) {
-        self.publish_at = None;
-        self.published_at = now;
-        let stale = core::mem::take(&mut self.stale);
-        if stale.routes {
+        let (routes_at, interests_at) = self.publish_due();
+        let is_due = Stale {
+            routes: self.stale.routes && routes_at <= now,
+            interests: self.stale.interests && interests_at <= now,
+        };
+        self.stale.routes &= !is_due.routes;
+        self.stale.interests &= !is_due.interests;
+        let later =
+            [self.stale.routes.then_some(routes_at), self.stale.interests.then_some(interests_at)];
+        self.publish_at = later.into_iter().flatten().min();
+        if is_due.routes {
+            self.published_at = now;
             let table = Arc::new(self.table());
             for shard in 0..self.shards {
                 out.mail(MailTo::Shard(shard), MailBody::Routes(Arc::clone(&table)));
             }
         }
-        if stale.interests && self.config.is_main() {
+        if is_due.interests && self.config.is_main() {
             let interests = Arc::new(self.interests());
+            self.interests_told = (now, interests.len());
             for shard in 0..self.shards {
                 out.mail(MailTo::Shard(shard), MailBody::Interests(Arc::clone(&interests)));
             }
@@ -128,5 +144,8 @@ impl Control {
 
 /// A table of so many offers is built in some ten microseconds.
 const PUBLISHED_AT_ONCE_MAX: u32 = 1_024;
+/// Patterns of other Mains for each publish interval that passes before shards are told of them
+/// again.
+const PATTERNS_PER_INTERVAL: u32 = 256;
 /// The largest distance that a tier tells apart.
 const MOST: u16 = 0x7f;

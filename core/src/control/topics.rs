@@ -13,7 +13,7 @@ use crate::interests::{Interests, Way};
 use crate::mail::{MailBody, MailTo};
 use crate::message::{ControlMessage, INTEREST, interest};
 use crate::name::{NameInvalid, NodeId};
-use crate::outbox::{Delivery, LinkId, Outbox, Output};
+use crate::outbox::{LinkId, Outbox};
 use crate::time::Instant;
 use crate::topic::is_pattern;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -28,9 +28,6 @@ use core::ops::Bound;
 pub(super) struct Subscriptions {
     /// By the local application.
     own: BTreeSet<Arc<str>>,
-    /// Answers of the Main that are still to come, for each pattern: only the last one is about the
-    /// subscription that there is now.
-    awaited: BTreeMap<Arc<str>, u32>,
     /// By anybody.
     patterns: BTreeMap<Arc<str>, Asked>,
     /// Patterns, those of several links counted for each of them.
@@ -52,7 +49,16 @@ impl Subscriptions {
     pub(super) fn holdings(&self) -> Holdings {
         let all = Holdings::default().entries::<(Arc<str>, Asked)>(self.patterns.len());
         all.entries::<(LinkId, Arc<str>)>(self.count as usize)
-            .entries::<(Arc<str>, u32)>(self.awaited.len())
+    }
+
+    /// What the local application wants.
+    pub(super) fn own(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.own.iter()
+    }
+
+    /// Whether the local application wants this pattern.
+    pub(super) fn is_own(&self, pattern: &str) -> bool {
+        self.own.contains(pattern)
     }
 
     /// The number of the word that peers are told of this pattern, if they are told of it.
@@ -87,7 +93,7 @@ impl Control {
         let limits = &self.config.limits;
         let most = if is_main { u32::MAX } else { limits.subscriptions_per_link_max };
         // A Main that does not answer must not let the list of its answers grow.
-        if self.subscriptions.awaited.len() >= most.saturating_mul(ANSWERS_EACH) as usize {
+        if self.asking.len() >= most.saturating_mul(ANSWERS_EACH) as usize {
             let text = "the Main answers too slowly";
             return Err(CallError::new(ErrorCode::Overloaded, self.node.as_str(), text));
         }
@@ -101,8 +107,8 @@ impl Control {
         self.subscriptions.own.insert(Arc::clone(&pattern));
         if is_main {
             out.event(Event::Subscribed { pattern: String::from(&*pattern) });
-        } else if let Some(main) = self.upstream() {
-            self.ask_main(main, &pattern, out);
+        } else {
+            self.want_changed(&pattern, now, out);
         }
         Ok(())
     }
@@ -112,12 +118,17 @@ impl Control {
     pub fn unsubscribe(&mut self, pattern: &str, now: Instant, out: &mut Outbox) -> bool {
         let Some(pattern) = self.subscriptions.own.take(pattern) else { return false };
         self.remove_subscription(LOCAL, &pattern, now, out);
-        if !self.config.is_main()
-            && let Some(main) = self.upstream()
-        {
-            self.send(main, &ControlMessage::Unsubscribe { pattern: &pattern }, out);
+        if !self.config.is_main() {
+            self.want_changed(&pattern, now, out);
         }
         true
+    }
+
+    /// The Main refuses a pattern of the local application.
+    pub(super) fn drop_own(&mut self, pattern: &str, now: Instant, out: &mut Outbox) {
+        if let Some(pattern) = self.subscriptions.own.take(pattern) {
+            self.remove_subscription(LOCAL, &pattern, now, out);
+        }
     }
 
     /// Patterns that are subscribed to at this node, each with the number of links that asked for
@@ -162,76 +173,6 @@ impl Control {
             _ => return false,
         }
         true
-    }
-
-    /// What a Main says of topics to those who dialled it. False for what is not for it to say.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, it may not say")]
-    pub(super) fn handle_topics(
-        &mut self,
-        link: LinkId,
-        message: ControlMessage<'_>,
-        now: Instant,
-        out: &mut Outbox,
-    ) -> bool {
-        match message {
-            ControlMessage::Subscribed { pattern } => {
-                if self.is_about_now(link, pattern) {
-                    out.event(Event::Subscribed { pattern: String::from(pattern) });
-                }
-            }
-            ControlMessage::Unsubscribed { .. } => {}
-            ControlMessage::NotSubscribed { pattern, code, message } => {
-                if !self.is_about_now(link, pattern) {
-                    return true;
-                }
-                if let Some(pattern) = self.subscriptions.own.take(pattern) {
-                    self.remove_subscription(LOCAL, &pattern, now, out);
-                }
-                let code = ErrorCode::from_wire(code).unwrap_or(ErrorCode::Internal);
-                let (pattern, message) = (String::from(pattern), String::from(message));
-                out.event(Event::SubscriptionRefused { pattern, code, message });
-            }
-            ControlMessage::Missed { count } => {
-                out.push(Output::Deliver(Delivery::Missed { count }));
-            }
-            ControlMessage::NotPublished { count, code } => {
-                let code = ErrorCode::from_wire(code).unwrap_or(ErrorCode::Internal);
-                out.event(Event::NotPublished { count, code });
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    /// Tells a Main, over a new link, what is subscribed to here.
-    pub(super) fn introduce_topics(&mut self, link: LinkId, out: &mut Outbox) {
-        if planted!("resubscribe_forgotten") {
-            return;
-        }
-        self.subscriptions.awaited.clear();
-        for pattern in self.subscriptions.own.clone() {
-            self.ask_main(link, &pattern, out);
-        }
-    }
-
-    fn ask_main(&mut self, main: LinkId, pattern: &Arc<str>, out: &mut Outbox) {
-        *self.subscriptions.awaited.entry(Arc::clone(pattern)).or_default() += 1;
-        self.send(main, &ControlMessage::Subscribe { pattern }, out);
-    }
-
-    /// Whether an answer is about the subscription that there is now: what was given up in the
-    /// meantime is answered as well, and so is what was asked over an older link.
-    fn is_about_now(&mut self, link: LinkId, pattern: &str) -> bool {
-        if self.upstream() != Some(link) {
-            return false;
-        }
-        let Some(awaited) = self.subscriptions.awaited.get_mut(pattern) else { return false };
-        *awaited -= 1;
-        let is_last = *awaited == 0;
-        if is_last {
-            self.subscriptions.awaited.remove(pattern);
-        }
-        is_last && self.subscriptions.own.contains(pattern)
     }
 
     /// A link ended, and with it what it had subscribed to.

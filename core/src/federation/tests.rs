@@ -114,12 +114,12 @@ fn what_subscribers_want_is_no_service() {
         main.up("b", Said { service: pattern, ..NEWS });
     }
     assert_eq!((main.federation.len(), main.federation.count_of(to("b"))), (1, 1));
-    assert_eq!((main.federation.all(), main.federation.interests().count()), (5, 4));
+    assert_eq!((main.federation.count.all(), main.federation.interests().count()), (5, 4));
     assert_eq!(main.up("b", Said { service: "sixth", ..NEWS }), Change::OverQuota);
     main.down("b", "b", (7, 2));
-    assert_eq!((main.federation.is_empty(), main.federation.all()), (true, 4));
+    assert_eq!((main.federation.is_empty(), main.federation.count.all()), (true, 4));
     main.federation.link_down(to("b"), main.now, &mut main.slots);
-    assert_eq!((main.federation.all(), main.federation.count_of(to("b"))), (0, 0));
+    assert_eq!((main.federation.count.all(), main.federation.count_of(to("b"))), (0, 0));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::{
     checked_cluster, checked_key, checked_node, decode, encode, sign, verify,
 };
 use crate::config::Config;
+use crate::name::key_mark;
 use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
@@ -143,6 +144,7 @@ fn check_request(
     let peer = Peer {
         node: checked_node(request.node, &request.key)?,
         key: request.key,
+        mark: key_mark(&request.key),
         role: request.role,
         version: 0,
         capabilities: request.capabilities,

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::config::{Config, Role};
 use crate::error::ErrorCode;
+use crate::name::key_mark;
 use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
 
@@ -137,6 +138,7 @@ fn check_challenge(
     let peer = Peer {
         node: checked_node(challenge.node, &challenge.key)?,
         key: challenge.key,
+        mark: key_mark(&challenge.key),
         role: challenge.role,
         version: challenge.version,
         capabilities: challenge.capabilities,

@@ -13,6 +13,9 @@ pub struct PublicationEnvelope<'a> {
     pub topic: &'a str,
     /// The node of the publisher.
     pub publisher: &'a str,
+    /// First bytes of the hash of that node's key. Several keys may go by one name, at Mains that
+    /// do not know of each other; none of them can say anything in the name of another's life.
+    pub key: [u8; 8],
     /// A number by lot for each life of that node.
     pub life: u64,
     /// Rises by one with each publication of this life on this topic; by more where the publisher

@@ -1,7 +1,7 @@
 //! The links of a shard: a slab whose ids name a slot and its generation, so that nothing that
 //! arrives for an ended link can touch the one that took its slot.
 
-use super::publish::Account;
+use super::account::Account;
 use crate::calls::{Inbound, Outbound};
 use crate::config::Limits;
 use crate::handshake::{Acceptor, Dialler, Peer};

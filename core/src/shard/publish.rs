@@ -6,7 +6,7 @@
 //! its own subscribers and to nobody else, so that nothing comes twice or goes round.
 
 use super::Shard;
-use super::links::{Network, Phase};
+use super::links::Phase;
 use crate::close::CloseReason;
 use crate::config::Role;
 use crate::error::{CallError, ErrorCode};
@@ -21,7 +21,6 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::time::Duration;
 
 /// Something to say on a topic.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +38,9 @@ pub struct Publish<'a> {
 pub struct Published {
     /// Links of subscribers at this node; the local application is one.
     pub links: u32,
+    /// Subscriptions of the local application. The core knows only whether there are any: it says
+    /// 0, and whoever drives it may say more.
+    pub subscriptions: u32,
     /// Mains: those with subscribers, or the one of this node.
     pub mains: u32,
 }
@@ -68,7 +70,8 @@ impl Shard {
         if let Err(invalid) = headers.check_headers() {
             return Err(self.error(ErrorCode::BadRequest, format!("{invalid}")));
         }
-        let limit = self.config.limits.frame_bytes_max;
+        let limits = &self.config.limits;
+        let limit = limits.frame_bytes_max.min(limits.publication_bytes_max);
         if publish.body.len() > limit as usize {
             return Err(self.error(ErrorCode::TooLarge, "").with_limit(u64::from(limit)));
         }
@@ -77,6 +80,7 @@ impl Shard {
         let envelope = PublicationEnvelope {
             topic: publish.topic,
             publisher: identity.node().as_str(),
+            key: identity.mark(),
             life: self.life,
             seq,
             content: 0,
@@ -90,9 +94,9 @@ impl Shard {
             return Err(self.error(ErrorCode::TooLarge, "").with_limit(u64::from(limit)));
         }
         let published = if self.is_main() {
-            self.spread(&frame.freeze(), publish.topic, now, out)
+            self.spread(&frame.freeze(), publish.topic, None, now, out)
         } else {
-            self.publish_up(frame, out)?
+            self.publish_up(frame, now, out)?
         };
         self.numbers.set(publish.topic.as_bytes(), seq);
         self.stats.publications += 1;
@@ -101,20 +105,30 @@ impl Shard {
     }
 
     /// Hands a publication of the local application to the Main.
-    fn publish_up(&mut self, frame: Frame, out: &mut Outbox) -> Result<Published, CallError> {
+    fn publish_up(
+        &mut self,
+        frame: Frame,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<Published, CallError> {
         let Some(upstream) = self.routes.upstream() else {
             return Err(self.error(ErrorCode::Unavailable, "not connected to a Main"));
         };
-        if let Some(network) = self.links.network(upstream.link)
-            && frame.length() > network.frame_bytes_out
-        {
-            let limit = u64::from(network.frame_bytes_out);
-            return Err(self.error(ErrorCode::TooLarge, "").with_limit(limit));
+        if let Some(network) = self.links.network(upstream.link) {
+            if frame.length() > network.frame_bytes_out {
+                let limit = u64::from(network.frame_bytes_out);
+                return Err(self.error(ErrorCode::TooLarge, "").with_limit(limit));
+            }
+            let held = network.account.as_ref().and_then(|account| account.held);
+            if let Some((_, code)) = held.filter(|(until, _)| now < *until) {
+                return Err(self.error(code, "the Main refuses what this node publishes"));
+            }
         }
-        if !self.hand_over(upstream.link, &frame.freeze(), out) {
+        let bytes = frame.freeze();
+        if !self.hand_over(upstream.link, &mut Copies::of(&bytes), now, out) {
             return Err(self.error(ErrorCode::Overloaded, "the link to the Main is full"));
         }
-        Ok(Published { links: 0, mains: 1 })
+        Ok(Published { mains: 1, ..Published::default() })
     }
 
     /// Takes a publication from a link.
@@ -138,14 +152,16 @@ impl Shard {
             Err(error) => return self.bad_publication(link, &bytes, error.code(), peer.role),
         };
         if !self.is_main() {
-            self.hand_out(&bytes, envelope.topic, now, out);
+            self.hand_out(&bytes, envelope.topic, Some(link), now, out);
             return;
         }
         if peer.role == Role::Main {
-            return self.pass_publication_on(&bytes, &envelope, ttl, now, out);
+            return self.pass_publication_on(link, &bytes, &envelope, ttl, now, out);
         }
         // It was written at the other end of this very link.
-        let is_its_own = envelope.publisher == peer.node.as_str() && envelope.path.is_empty();
+        let is_its_own = envelope.publisher == peer.node.as_str()
+            && envelope.key == peer.mark
+            && envelope.path.is_empty();
         let is_believed = is_its_own || planted!("any_publisher_believed");
         if !is_believed || verify(&bytes).is_err() {
             return self.bad_publication(link, &bytes, ErrorCode::Forbidden, peer.role);
@@ -162,19 +178,19 @@ impl Shard {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let rate = self.config.limits.publish_cost_per_second;
-        let Some(network) = self.links.network(link) else { return };
-        if !network.account().budget.admits(rate, now) {
+        let limits = &self.config.limits;
+        if bytes.len() > limits.publication_bytes_max as usize + crate::frame::LENGTH_BYTES {
+            return self.refuse_publication(link, ErrorCode::TooLarge, now, out);
+        }
+        if !self.may_publish(link, now) {
             return self.refuse_publication(link, ErrorCode::RateLimited, now, out);
         }
         if ttl == 0 {
             return self.refuse_publication(link, ErrorCode::HopLimit, now, out);
         }
-        let published = self.spread(bytes, topic, now, out);
+        let published = self.spread(bytes, topic, Some(link), now, out);
         let copies = u64::from(published.links) + u64::from(published.mains);
-        if let Some(network) = self.links.network(link) {
-            network.account().budget.spend(bytes.len() as u64 * (1 + copies));
-        }
+        self.charge_publication(link, bytes.len(), 1 + copies);
     }
 
     /// A publication that nobody could have meant. Damage that a Main passed on is not of its link.
@@ -192,27 +208,42 @@ impl Shard {
     /// A publication from another Main: to the next one on its path, or to the subscribers here.
     fn pass_publication_on(
         &mut self,
+        link: LinkId,
         bytes: &Bytes,
         envelope: &PublicationEnvelope<'_>,
         ttl: u8,
         now: Instant,
         out: &mut Outbox,
     ) {
-        let next = if envelope.path.is_empty() { Ok(None) } else { self.next_main(envelope.path) };
-        match next {
-            Ok(None) if ttl > 0 => {
-                self.hand_out(bytes, envelope.topic, now, out);
-            }
-            Ok(Some(link)) if ttl > 0 => {
-                self.hand_over(link, bytes, out);
-            }
-            Ok(_) | Err(_) => self.stats.publications_refused += 1,
+        if !self.may_publish(link, now) {
+            self.stats.publications_refused += 1;
+            return;
         }
+        let next = if envelope.path.is_empty() { Ok(None) } else { self.next_main(envelope.path) };
+        let copies = match next {
+            Ok(None) if ttl > 0 => self.hand_out(bytes, envelope.topic, Some(link), now, out),
+            Ok(Some(next)) if ttl > 0 => {
+                u32::from(self.hand_over(next, &mut Copies::of(bytes), now, out))
+            }
+            Ok(_) | Err(_) => {
+                self.stats.publications_refused += 1;
+                0
+            }
+        };
+        self.charge_publication(link, bytes.len(), 1 + u64::from(copies));
     }
 
     /// Sends a publication that comes from here to every Main that wants it, and hands it to the
     /// subscribers of this one.
-    fn spread(&mut self, bytes: &Bytes, topic: &str, now: Instant, out: &mut Outbox) -> Published {
+    fn spread(
+        &mut self,
+        bytes: &Bytes,
+        topic: &str,
+        via: Option<LinkId>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Published {
+        let mut copies = Copies::of(bytes);
         let interests = Arc::clone(&self.interests);
         let mut wanted = core::mem::take(&mut self.found_mains);
         interests.find(topic, &mut wanted);
@@ -222,14 +253,15 @@ impl Shard {
             // Everybody but those behind others gets the same bytes.
             let handed = if is_far {
                 let copy = self.paved(bytes, &way.path);
-                self.hand_over(way.link, &copy, out)
+                self.hand_over(way.link, &mut Copies::of(&copy), now, out)
             } else {
-                self.hand_over(way.link, bytes, out)
+                self.hand_over(way.link, &mut copies, now, out)
             };
             mains += u32::from(handed);
         }
         self.found_mains = wanted;
-        Published { links: self.hand_out(bytes, topic, now, out), mains }
+        let links = self.hand_out(bytes, topic, via, now, out);
+        Published { links, subscriptions: 0, mains }
     }
 
     /// A copy for a Main behind others, with the path to it.
@@ -247,24 +279,39 @@ impl Shard {
 
     /// Hands a publication to the subscribers of this node, on all of its shards. Returns how many
     /// links of this shard took it.
-    fn hand_out(&mut self, bytes: &Bytes, topic: &str, now: Instant, out: &mut Outbox) -> u32 {
+    fn hand_out(
+        &mut self,
+        bytes: &Bytes,
+        topic: &str,
+        via: Option<LinkId>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> u32 {
         for shard in 0..self.shards {
             if shard != self.id {
                 self.mail_publication(shard, None, bytes, out);
             }
         }
-        self.hand_out_here(bytes, topic, now, out)
+        self.hand_out_here(bytes, topic, via, now, out)
     }
 
-    fn hand_out_here(&mut self, bytes: &Bytes, topic: &str, now: Instant, out: &mut Outbox) -> u32 {
+    fn hand_out_here(
+        &mut self,
+        bytes: &Bytes,
+        topic: &str,
+        via: Option<LinkId>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> u32 {
+        let mut copies = Copies::of(bytes);
         let mut found = core::mem::take(&mut self.found_links);
         self.topics.find(topic, &mut found);
         let mut took = 0;
         for link in found.drain(..) {
             let handed = if link.is_local() {
-                self.deliver_publication(bytes, out)
+                self.deliver_publication(bytes, via, out)
             } else {
-                self.hand_over(link, bytes, out)
+                self.hand_over(link, &mut copies, now, out)
             };
             took += u32::from(handed);
         }
@@ -274,22 +321,30 @@ impl Shard {
     }
 
     /// Hands a publication to one link, if there is room.
-    fn hand_over(&mut self, link: LinkId, bytes: &Bytes, out: &mut Outbox) -> bool {
+    fn hand_over(
+        &mut self,
+        link: LinkId,
+        copies: &mut Copies<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> bool {
         if link.shard != self.id {
-            return self.mail_publication(link.shard, Some(link), bytes, out);
+            return self.mail_publication(link.shard, Some(link), copies.bytes, out);
         }
         let limits = &self.config.limits;
         let Some(network) = self.links.network(link) else { return false };
-        let fits = bytes.len() <= network.frame_bytes_out as usize + crate::frame::LENGTH_BYTES;
-        if !fits || !network.takes_publications(limits) {
-            let missed = &mut network.account().missed;
-            *missed = missed.saturating_add(1);
+        let length = copies.bytes.len();
+        let fits = length <= network.frame_bytes_out as usize + crate::frame::LENGTH_BYTES;
+        if !fits || !network.takes_publication(length, limits) {
+            network.account().missed.add();
             self.stats.publications_missed += 1;
             return false;
         }
-        self.tell_missed(link, out);
+        let waits = network.write_bytes > SHARED_BYTES;
+        let bytes = if waits { copies.waiting() } else { copies.bytes }.clone();
+        self.tell_missed(link, now, out);
         self.stats.publications_passed_on += 1;
-        self.transmit_bytes(link, bytes.clone(), out);
+        self.transmit_bytes(link, bytes, out);
         true
     }
 
@@ -323,11 +378,11 @@ impl Shard {
         let taken = MailBody::Taken { from: self.id, bytes: bytes.len() as u32 };
         out.mail(MailTo::Shard(from), taken);
         if let Some(link) = link {
-            self.hand_over(link, bytes, out);
+            self.hand_over(link, &mut Copies::of(bytes), now, out);
             return;
         }
         if let Ok((envelope, _)) = PublicationEnvelope::decode(payload_of(bytes)) {
-            self.hand_out_here(bytes, envelope.topic, now, out);
+            self.hand_out_here(bytes, envelope.topic, None, now, out);
         }
     }
 
@@ -340,13 +395,19 @@ impl Shard {
 
     /// Hands a publication to the local application, unless it had it already. Its payload is
     /// consumed here, so a damaged one ends here.
-    fn deliver_publication(&mut self, bytes: &Bytes, out: &mut Outbox) -> bool {
+    fn deliver_publication(
+        &mut self,
+        bytes: &Bytes,
+        via: Option<LinkId>,
+        out: &mut Outbox,
+    ) -> bool {
         let is_intact = verify(bytes).is_ok() || planted!("damaged_is_published");
         let payload = bytes.slice_ref(payload_of(bytes));
         let envelope = PublicationEnvelope::decode(&payload).ok().filter(|_| is_intact);
         let heard =
             envelope.and_then(|(envelope, _)| Some((envelope.seq, self.heard.hear(&envelope)?)));
-        let publication = heard.and_then(|(seq, gap)| Publication::new(payload.clone(), seq, gap));
+        let publication =
+            heard.and_then(|(seq, gap)| Publication::new(payload.clone(), seq, gap, via));
         let Some(publication) = publication else {
             self.stats.publications_ignored += 1;
             return false;
@@ -379,108 +440,39 @@ impl Shard {
         }
     }
 
-    /// A link publishes what cannot be passed on.
-    #[cold]
-    fn refuse_publication(
+    pub(super) fn write_control(
         &mut self,
         link: LinkId,
-        code: ErrorCode,
-        now: Instant,
+        message: &ControlMessage<'_>,
         out: &mut Outbox,
     ) {
-        self.stats.publications_refused += 1;
-        let Some(network) = self.links.network(link) else { return };
-        let refused = &mut network.account().refused;
-        refused.count = refused.count.saturating_add(1);
-        refused.code = Some(code);
-        self.tell_refused(link, now, out);
-    }
-
-    /// Tells a publisher, at most once in a second, what was refused.
-    pub(super) fn tell_refused(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
-        let Some(network) = self.links.network(link) else { return };
-        let Some(account) = &mut network.account else { return };
-        let refused = &mut account.refused;
-        let is_early = refused.told_at.is_some_and(|at| now.since(at) < REFUSED_PAUSE);
-        let Some(code) = refused.code.filter(|_| !is_early && refused.count > 0) else { return };
-        let count = core::mem::take(&mut refused.count);
-        refused.told_at = Some(now);
-        let message = ControlMessage::NotPublished { count, code: code as u16 };
-        self.write_control(link, &message, out);
-    }
-
-    /// Tells a subscriber what it missed, once there is room again.
-    pub(super) fn tell_missed(&mut self, link: LinkId, out: &mut Outbox) {
-        let limits = &self.config.limits;
-        let Some(network) = self.links.network(link) else { return };
-        if network.account.is_none() || !network.takes_publications(limits) {
-            return;
-        }
-        let is_subscriber = network.peer().is_some_and(|peer| peer.role != Role::Main);
-        let count = core::mem::take(&mut network.account().missed);
-        // Between Mains the numbers have to do.
-        if is_subscriber && count > 0 {
-            self.write_control(link, &ControlMessage::Missed { count }, out);
-        }
-    }
-
-    fn write_control(&mut self, link: LinkId, message: &ControlMessage<'_>, out: &mut Outbox) {
         let frame = self.writer.write(Kind::Control, 0, 0, |out| encode(message, out), &[]);
         self.transmit(link, frame, out);
     }
 }
 
-impl Network {
-    fn account(&mut self) -> &mut Account {
-        self.account.get_or_insert_default()
+/// The bytes of a publication for those who get it: as they came, and for links on which it has
+/// to wait, once a link needs them, in memory of their own.
+struct Copies<'a> {
+    bytes: &'a Bytes,
+    detached: Option<Bytes>,
+}
+
+impl<'a> Copies<'a> {
+    const fn of(bytes: &'a Bytes) -> Self {
+        Self { bytes, detached: None }
     }
 
-    /// Whether a publication may be queued: they come after calls, which have twice the room
-    /// between Mains and more than that elsewhere.
-    fn takes_publications(&self, limits: &crate::Limits) -> bool {
-        let half = limits.write_bytes_max / 2;
-        let most = if self.between_mains { half } else { limits.publication_bytes_max.min(half) };
-        matches!(self.phase, Phase::Open(_)) && self.write_bytes <= most
-    }
-}
-
-/// What is remembered of the publications of a link and of those for it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Account {
-    /// Not passed on to it; it was not told yet.
-    missed: u32,
-    refused: Refused,
-    budget: Budget,
-}
-
-/// What was refused to a publisher since it was told.
-#[derive(Clone, Copy, Debug, Default)]
-struct Refused {
-    count: u32,
-    code: Option<ErrorCode>,
-    told_at: Option<Instant>,
-}
-
-/// What may be spent in a second; what costs more than there is left is a debt.
-#[derive(Clone, Copy, Debug, Default)]
-struct Budget {
-    spent: u64,
-    at: Instant,
-}
-
-impl Budget {
-    fn admits(&mut self, rate: u32, now: Instant) -> bool {
-        let nanos = u128::from(now.as_nanos().saturating_sub(self.at.as_nanos()));
-        let back = nanos * u128::from(rate) / 1_000_000_000;
-        self.spent = self.spent.saturating_sub(u64::try_from(back).unwrap_or(u64::MAX));
-        self.at = now;
-        self.spent < u64::from(rate)
-    }
-
-    const fn spend(&mut self, cost: u64) {
-        self.spent = self.spent.saturating_add(cost);
+    fn waiting(&mut self) -> &Bytes {
+        if self.bytes.len() >= SMALL_BYTES {
+            return self.bytes;
+        }
+        self.detached.get_or_insert_with(|| Bytes::copy_from_slice(self.bytes))
     }
 }
 
-/// How often a publisher is told that it publishes too much.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// Where a publication has to wait behind others, one that is shorter gets memory of its own: it
+/// would keep alive all that was read together with it, which may be a thousand times as much.
+const SMALL_BYTES: usize = 4 << 10;
+/// Bytes of a queue that may keep alive what was read together with them.
+const SHARED_BYTES: u32 = 4 << 10;

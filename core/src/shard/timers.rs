@@ -76,9 +76,9 @@ impl Shard {
             }
         }
         self.expire_calls(id, now, out);
-        self.tell_missed(id, out);
-        self.tell_refused(id, now, out);
         self.rewind_timer(id);
+        self.tell_missed(id, now, out);
+        self.tell_refused(id, now, out);
     }
 
     /// Asks a peer whether it lives.

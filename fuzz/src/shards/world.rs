@@ -451,6 +451,11 @@ fn party(role: Role, key: u8, node: &str) -> (Config, Identity) {
     (config, Identity::new(&[key; 32], Some(node)).expect("not the form of a derived id"))
 }
 
+/// The mark of the key of such a peer.
+pub(crate) fn mark(peer: u8) -> [u8; 8] {
+    peer_party(Role::Caller, peer).1.mark()
+}
+
 const UNIX_SECONDS: u64 = 1_700_000_000;
 const DIALS_MAX: usize = 4;
 /// What each end of a call lets the other send.

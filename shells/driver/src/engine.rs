@@ -13,6 +13,7 @@ use crate::stream::Streams;
 use crate::topics::Subscribers;
 use crate::view::{self, RegistryView};
 use bytes::{Bytes, BytesMut};
+use relay_core::frame::Frame;
 use relay_core::{
     CallEnd, CallError, CloseReason, DialId, Instant, LinkId, LinkLimitReached, Node, NodeId, Open,
     Outbox, Output, Side, Stats,
@@ -43,6 +44,8 @@ struct Inner {
     waiting: Waiting,
     streams: Streams,
     subscribers: Subscribers,
+    /// The link to the Main that confirms what they asked for, where this node has one.
+    main: Option<LinkId>,
     handlers: Handlers,
     listeners: Listeners,
     happenings: Happenings,
@@ -93,6 +96,7 @@ impl Engine {
             waiting: Waiting::default(),
             streams: Streams::default(),
             subscribers: Subscribers::default(),
+            main: None,
             handlers: Handlers::default(),
             listeners: Listeners::default(),
             happenings: Happenings::default(),
@@ -308,6 +312,11 @@ impl Engine {
         self.lock().draining
     }
 
+    /// Bytes that wait to be written.
+    pub fn unwritten(&self) -> u64 {
+        self.lock().node.unwritten()
+    }
+
     /// Calls in flight.
     pub fn calls_in_flight(&self) -> u32 {
         self.lock().node.calls_in_flight()
@@ -356,30 +365,35 @@ impl Engine {
 }
 
 impl Inner {
-    fn received(&mut self, link: LinkId, bytes: &[u8], now: Instant) {
+    fn received(&mut self, link: LinkId, mut bytes: &[u8], now: Instant) {
         let Some(io) = self.links.get_mut(link) else { return };
         if io.closing.is_some() {
             return;
         }
         io.bytes_in += bytes.len() as u64;
-        if io.tail.is_empty() {
-            io.passes(bytes, now);
-            let scratch = &mut self.scratch;
-            if scratch.capacity() < bytes.len() {
-                scratch.reserve(bytes.len().max(SCRATCH_BYTES));
-            }
-            scratch.extend_from_slice(bytes);
-            self.node.handle_received(link, scratch, now, &mut self.out);
-            if !scratch.is_empty() {
-                io.tail.extend_from_slice(scratch);
-                scratch.clear();
-            }
-        } else {
-            io.tail.extend_from_slice(bytes);
+        // A frame that came in parts has memory of its own, of which nothing else keeps it alive.
+        while !io.tail.is_empty() && !bytes.is_empty() {
+            let (rest, others) = bytes.split_at(Frame::missing(&io.tail).clamp(1, bytes.len()));
+            io.tail.extend_from_slice(rest);
             self.node.handle_received(link, &mut io.tail, now, &mut self.out);
             if io.tail.is_empty() {
                 io.tail = BytesMut::new();
             }
+            bytes = others;
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        io.passes(bytes, now);
+        let scratch = &mut self.scratch;
+        if scratch.capacity() < bytes.len() {
+            scratch.reserve(bytes.len().max(SCRATCH_BYTES));
+        }
+        scratch.extend_from_slice(bytes);
+        self.node.handle_received(link, scratch, now, &mut self.out);
+        if !scratch.is_empty() {
+            io.tail.extend_from_slice(scratch);
+            scratch.clear();
         }
     }
 

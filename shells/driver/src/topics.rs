@@ -382,15 +382,30 @@ impl Subscribers {
         }
     }
 
-    /// Hands a publication to everybody who wants it.
-    pub(crate) fn deliver(&mut self, publication: &Publication, wakes: &mut Vec<Waker>) {
+    /// How many want a topic.
+    pub(crate) fn count(&mut self, topic: &str) -> usize {
+        self.found.clear();
+        self.by_topic.find(topic, &mut self.found);
+        self.found.len()
+    }
+
+    /// No Main passes anything on: the one that confirmed patterns is gone.
+    pub(crate) fn main_changed(&mut self) {
+        self.patterns.values_mut().for_each(|known| known.confirmed = false);
+    }
+
+    /// Hands a publication to everybody who wants it. Returns how many those are.
+    pub(crate) fn deliver(&mut self, publication: &Publication, wakes: &mut Vec<Waker>) -> usize {
         let mut found = std::mem::take(&mut self.found);
+        found.clear();
         self.by_topic.find(publication.topic(), &mut found);
+        let count = found.len();
         for id in found.drain(..) {
             let Some(subscriber) = subscriber(&mut self.all, id) else { continue };
             subscriber.queue.lock().push(publication.clone(), wakes);
         }
         self.found = found;
+        count
     }
 
     /// Some were not passed on to this node: that may be anyone's.

@@ -42,6 +42,7 @@ pub use crate::ws::ClientLimits;
 use crate::calls::Runner;
 use crate::discovery::{DiscoveryConfig, Peers};
 use crate::metrics::Metrics;
+use crate::publication::Budget;
 use crate::ws::{ClientSettings, Clients};
 use axum::Router;
 use axum::routing::{delete, get, post};
@@ -53,7 +54,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
@@ -172,6 +173,7 @@ impl Gateway {
         });
         let clients = Arc::new(Clients::new(Arc::clone(&runner), client_settings(&config)));
         metrics.watch_clients(&clients);
+        let publishing = Mutex::new(Budget::new(config.clients.publish_bytes_per_second));
         let shared = Arc::new(Shared {
             metrics,
             runner,
@@ -183,6 +185,7 @@ impl Gateway {
             started_at,
             is_draining: AtomicBool::new(false),
             listens_at: OnceLock::new(),
+            publishing,
             peer_names: Mutex::default(),
         });
         let router = routes(&shared);
@@ -222,9 +225,15 @@ struct Shared {
     listens_at: OnceLock<String>,
     /// Names that `/registry/peers/add` gave to addresses, so that they can be removed by name.
     peer_names: Mutex<BTreeMap<String, String>>,
+    /// What may be published by HTTP, by all together: whose a request is nobody knows.
+    publishing: Mutex<Budget>,
 }
 
 impl Shared {
+    fn publishing(&self) -> MutexGuard<'_, Budget> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn address(&self) -> &str {
         match self.config.address.as_str() {
             "" => self.listens_at.get().map_or("", String::as_str),

@@ -269,6 +269,7 @@ fn forgery(topology: Topology, dice: &mut Dice) -> Vec<u8> {
     let envelope = PublicationEnvelope {
         topic: dice.pick(&TOPICS),
         publisher: &publisher,
+        key: dice.next().to_be_bytes(),
         life: dice.next(),
         seq: dice.spread(1, 100),
         content: 0,

@@ -52,6 +52,7 @@ impl Publishing {
         let envelope = PublicationEnvelope {
             topic: "news.today",
             publisher: "mouth",
+            key: super::identity("mouth", 3).mark(),
             life: 1,
             seq: 1,
             content: 0,

@@ -129,6 +129,7 @@ fn publication(input: &mut Input<'_>) -> Vec<u8> {
     encoded(&PublicationEnvelope {
         topic: input.pick(&PATTERNS),
         publisher: input.pick(&NODES),
+        key: [input.byte(); 8],
         life: u64::from(input.byte()),
         seq: u64::from(input.byte()),
         content: input.byte(),

@@ -108,7 +108,12 @@ impl Inner {
             }
             Delivery::Credit { call, .. } => self.streams.credited(call, &mut effects.wakes),
             Delivery::Publication(publication) => {
-                self.subscribers.deliver(&publication, &mut effects.wakes);
+                let copies = self.subscribers.deliver(&publication, &mut effects.wakes);
+                // The core has charged one of them.
+                if let (Some(link), 2..) = (publication.via, copies) {
+                    let bytes = publication.length();
+                    self.node.charge_publication(link, bytes, copies as u64 - 1);
+                }
             }
             Delivery::Missed { count } => self.subscribers.missed(count, &mut effects.wakes),
         }

@@ -12,7 +12,13 @@ impl Engine {
     /// # Errors
     /// A [`CallError`] when nothing was handed to anyone.
     pub fn publish(self: &Arc<Self>, publish: Publish<'_>) -> Result<Published, CallError> {
-        self.run(|inner, now| inner.node.publish(publish, now, &mut inner.out))
+        self.run(|inner, now| {
+            let mut published = inner.node.publish(publish, now, &mut inner.out)?;
+            if published.links > 0 {
+                published.subscriptions = inner.subscribers.count(publish.topic) as u32;
+            }
+            Ok(published)
+        })
     }
 
     /// A subscription to nothing yet.
@@ -89,6 +95,13 @@ impl Engine {
 impl Inner {
     /// Tells subscriptions what the Main said of their patterns.
     pub(super) fn note_topics(&mut self, event: &Event, wakes: &mut Vec<Waker>) {
+        if let Event::LinkUp { .. } | Event::LinkDown { .. } = event {
+            let main = self.node.control().upstream();
+            if self.main != main {
+                self.main = main;
+                self.subscribers.main_changed();
+            }
+        }
         if let Event::Subscribed { pattern } = event {
             self.subscribers.confirmed(pattern, wakes);
         }

@@ -68,6 +68,11 @@ limits! {
     attempts_max: count;
     retry_percent: whole;
     retry_bytes_max: bytes;
+    subscriptions_per_link_max: count;
+    subscriptions_max: count;
+    publication_bytes_max: bytes;
+    publish_cost_per_second: bytes;
+    topics_remembered: count;
 }
 
 /// The one bound that the mode of the node decides.

@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response, StatusCode, Uri};
-use relay_tokio::{CallError, Publish, is_pattern};
+use relay_tokio::{CallError, ErrorCode, Publish, is_pattern};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -44,8 +44,16 @@ pub(super) async fn publish(
     let headers: Vec<(&str, &str)> =
         passed_on.iter().map(|(key, value)| (&key[..], &value[..])).collect();
     let publish = Publish { topic: &topic, body: &body, headers: &headers };
+    if !shared.publishing().admits() {
+        let node = shared.node.id().as_str();
+        let detail = "more is published here by HTTP than may be";
+        return failed(&CallError::new(ErrorCode::RateLimited, node, detail));
+    }
     match shared.node.publish_with(publish) {
-        Ok(done) => json(StatusCode::ACCEPTED, &Handed { links: done.links, mains: done.mains }),
+        Ok(done) => {
+            shared.publishing().spend(topic.len() + body.len(), done);
+            json(StatusCode::ACCEPTED, &Handed { links: done.links, mains: done.mains })
+        }
         Err(error) => failed(&error),
     }
 }

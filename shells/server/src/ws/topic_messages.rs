@@ -81,7 +81,7 @@ fn done(
             let body = data.get().as_bytes();
             let published = session.topics().publish(Publish { topic, body, headers: &headers })?;
             Ok(id.map(|id| {
-                let Published { links, mains } = published;
+                let Published { links, mains, .. } = published;
                 let handed = format!(",\"links\":{links},\"mains\":{mains}");
                 told("published", topic, &handed, Some(id))
             }))

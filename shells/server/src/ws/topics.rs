@@ -6,7 +6,7 @@
 
 use super::ClientLimits;
 use crate::calls::Runner;
-use crate::publication::write_members;
+use crate::publication::{Budget, write_members};
 use crate::ws::text::finish;
 use bytes::Bytes;
 use relay_tokio::{
@@ -15,7 +15,6 @@ use relay_tokio::{
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::time::Instant;
 
 /// The topics of one client.
 pub(super) struct Topics {
@@ -91,12 +90,11 @@ impl Topics {
         if !self.budget.admits() {
             let detail = "this connection publishes more than it may";
             let error = self.runner.error(ErrorCode::RateLimited, detail);
-            return Err(error.with_limit(u64::from(self.budget.bytes_per_second)));
+            return Err(error.with_limit(u64::from(self.budget.bytes_per_second())));
         }
         let bytes = publish.body.len() + publish.topic.len();
         let published = self.runner.node.publish_with(publish)?;
-        let copies = u64::from(published.links) + u64::from(published.mains);
-        self.budget.spend(bytes as u64 * (1 + copies));
+        self.budget.spend(bytes, published);
         Ok(published)
     }
 
@@ -166,34 +164,5 @@ impl Topics {
                 }
             }
         }
-    }
-}
-
-/// What a client may publish: bytes in a second, counted once and again for whoever they are handed
-/// to. What costs more than is left is a debt.
-struct Budget {
-    bytes_per_second: u32,
-    spent: u64,
-    at: Instant,
-}
-
-impl Budget {
-    fn new(bytes_per_second: u32) -> Self {
-        Self { bytes_per_second, spent: 0, at: Instant::now() }
-    }
-
-    fn admits(&mut self) -> bool {
-        let rate = u64::from(self.bytes_per_second);
-        let back = self.at.elapsed().as_nanos() * u128::from(rate) / 1_000_000_000;
-        // Less than a byte is not lost: its time counts the next time.
-        if back > 0 {
-            self.spent = self.spent.saturating_sub(u64::try_from(back).unwrap_or(u64::MAX));
-            self.at = Instant::now();
-        }
-        self.spent < rate
-    }
-
-    const fn spend(&mut self, cost: u64) {
-        self.spent = self.spent.saturating_add(cost);
     }
 }

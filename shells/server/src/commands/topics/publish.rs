@@ -45,9 +45,13 @@ async fn publish(
         headers.iter().map(|(key, value)| (&key[..], &value[..])).collect();
     let publish = Publish { topic, body, headers: &headers };
     let Published { mains, .. } = node.publish_with(publish).map_err(|error| failed(&error))?;
-    // All that is queued is written before the goodbye, and a Main that does not pass it on has
-    // said so by then.
+    // A Main that does not pass it on has said so before the end of the goodbye.
+    let is_written = node.written(link.timeout).await;
     node.shutdown(GOODBYE_MAX).await;
+    if !is_written {
+        let text = format!("{main} did not take all of it within {:?}", link.timeout);
+        return Err(Failure::work(text).with_hint("give it more time with --timeout"));
+    }
     while let Some(Some(event)) = events.next().now_or_never() {
         if let Event::NotPublished { code, .. } = event {
             let text = format!("{code}: {main} did not pass it on: {}", code.meaning());

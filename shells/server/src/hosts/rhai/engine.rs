@@ -141,7 +141,7 @@ impl Present {
         let (node, topic, body) = (Arc::clone(&self.node), topic.to_owned(), to_json(value)?);
         let what = format!("publish on {}", shortened(&topic));
         let published = self.wait(async move { node.publish(&topic, &body) })?;
-        let Published { links, mains } =
+        let Published { links, mains, .. } =
             published.map_err(|error| thrown(failed_call(&what, &error)))?;
         let handed = [("links", links), ("mains", mains)];
         let handed = handed.map(|(key, count)| (key.into(), i64::from(count).into()));
