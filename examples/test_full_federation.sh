@@ -189,9 +189,11 @@ check_json "it says when to come back" '0 < d.error.data.retry_after_ms <= 30000
     "$(rpc relay-b bob.home.shop_service.get_products)"
 check_json "the registry says so, too" .servers.shop_service.breaker open \
     "$(get relay-b /federation/registry)"
-check_json "Test 3: health has the six keys (and latency as a number)" 'sorted(d)' \
+check_json "Test 3: health has the six keys (and latency as a number, and peers)" 'sorted(d)' \
     "[$(printf '"%s",' average_latency average_latency_ms connected_homes connected_peers \
-        failed_services status)\"total_services\"]" "$(get relay-a /federation/health)"
+        failed_services peers status)\"total_services\"]" "$(get relay-a /federation/health)"
+check_json "and names its peers" '[[p.node_id, p.status] for p in d.peers]' \
+    '[["relay-b.com","connected"],["relay-c.com","connected"]]' "$(get relay-a /federation/health)"
 check_json "at relay-b one of three services has failed" \
     '[d.status, d.connected_homes, d.connected_peers, d.total_services, d.failed_services]' \
     '["degraded",2,2,3,1]' "$(get relay-b /federation/health)"

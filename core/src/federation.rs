@@ -16,9 +16,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+mod count;
 mod hash;
 mod marks;
 
+use count::Count;
 pub(crate) use hash::hash_of;
 use marks::{Marks, Word};
 
@@ -32,7 +34,7 @@ pub struct Federation {
     expiry: BTreeSet<(Instant, Offer, LinkId)>,
     /// Where shards keep what they know of a service behind a peer, and for how many offers.
     slots: BTreeMap<(Arc<str>, LinkId), (Slot, u32)>,
-    count: u32,
+    count: Count,
 }
 
 /// Whose offer of which service, and at which Main.
@@ -73,7 +75,7 @@ pub struct Learned {
 /// What one peer announced, all together.
 #[derive(Debug, Default)]
 struct Told {
-    count: u32,
+    count: Count,
     sum: u64,
     offers: BTreeSet<Offer>,
     confirmed_at: Instant,
@@ -128,28 +130,28 @@ impl Federation {
         let told = self.peers.values().map(|told| told.offers.len()).sum();
         self.marks
             .holdings()
-            .entries::<(Place, Learned)>(self.count as usize)
+            .entries::<(Place, Learned)>(self.count.all() as usize)
             .entries::<Offer>(told)
             .entries::<(Instant, Offer, LinkId)>(self.expiry.len())
             .entries::<((Arc<str>, LinkId), (Slot, u32))>(self.slots.len())
     }
 
-    /// Offers that calls may use and such that are only kept.
+    /// Offers of services: those that calls may use and such that are only kept.
     #[must_use]
     pub const fn len(&self) -> u32 {
-        self.count
+        self.count.services()
     }
 
-    /// Whether nothing was announced.
+    /// Whether no service was announced.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
-    /// Offers of one peer.
+    /// Offers of services by one peer.
     #[must_use]
     pub fn count_of(&self, link: LinkId) -> u32 {
-        self.peers.get(&link).map_or(0, |told| told.count)
+        self.peers.get(&link).map_or(0, |told| told.count.services())
     }
 
     /// The usable offers of every service, ordered by name.
@@ -273,7 +275,7 @@ impl Federation {
     ) -> Change {
         self.remove(link, offer, slots);
         let Some(told) = self.peers.get_mut(&link) else { return Change::None };
-        if told.count >= offers_max {
+        if told.count.all() >= offers_max {
             let is_first = !core::mem::replace(&mut told.is_over, true);
             return if is_first { Change::OverQuota } else { Change::None };
         }
@@ -286,7 +288,7 @@ impl Federation {
             }
         }
         let Some(told) = self.peers.get_mut(&link) else { return Change::None };
-        told.count += 1;
+        told.count.add(offer);
         told.sum = told.sum.wrapping_add(learned.hash);
         told.offers.insert(offer.clone());
         let service = Arc::clone(&offer.service);
@@ -299,7 +301,7 @@ impl Federation {
         self.expiry.insert((learned.listed_at, offer.clone(), link));
         let places = self.services.entry(Arc::clone(&offer.service)).or_default();
         places.insert(offer.place(link), learned);
-        self.count += 1;
+        self.count.add(offer);
         change
     }
 
@@ -310,7 +312,7 @@ impl Federation {
         if places.is_empty() {
             self.services.remove(&offer.service);
         }
-        self.count -= 1;
+        self.count.remove(offer);
         self.expiry.remove(&(learned.listed_at, offer.clone(), link));
         let key = (Arc::clone(&offer.service), link);
         if let Some((slot, users)) = self.slots.get_mut(&key) {
@@ -321,7 +323,7 @@ impl Federation {
             }
         }
         if let Some(told) = self.peers.get_mut(&link) {
-            told.count -= 1;
+            told.count.remove(offer);
             told.sum = told.sum.wrapping_sub(learned.hash);
             told.offers.remove(offer);
         }
@@ -380,7 +382,7 @@ impl Federation {
         slots: &mut Slots,
     ) -> Option<Vec<Offer>> {
         let told = self.peers.get_mut(&link)?;
-        if told.is_over || (told.count, told.sum) == (count, sum) {
+        if told.is_over || (told.count.all(), told.sum) == (count, sum) {
             told.confirmed_at = now;
             return None;
         }

@@ -105,6 +105,23 @@ fn an_offer_stands_until_its_origin_ends_it() {
     assert_eq!(main.federation.ended(&news("b")), Some((7, 2)));
 }
 
+/// Interests count for the digest and the quota of the peer, but not as services.
+#[test]
+fn what_subscribers_want_is_no_service() {
+    let mut main = Main::new();
+    main.up("b", NEWS);
+    for pattern in ["#a", "#b.*", "#c", "#d"] {
+        main.up("b", Said { service: pattern, ..NEWS });
+    }
+    assert_eq!((main.federation.len(), main.federation.count_of(to("b"))), (1, 1));
+    assert_eq!((main.federation.count.all(), main.federation.interests().count()), (5, 4));
+    assert_eq!(main.up("b", Said { service: "sixth", ..NEWS }), Change::OverQuota);
+    main.down("b", "b", (7, 2));
+    assert_eq!((main.federation.is_empty(), main.federation.count.all()), (true, 4));
+    main.federation.link_down(to("b"), main.now, &mut main.slots);
+    assert_eq!((main.federation.count.all(), main.federation.count_of(to("b"))), (0, 0));
+}
+
 #[test]
 fn r04_an_old_word_never_counts_whichever_way_it_comes() {
     let mut main = Main::new();

@@ -3,10 +3,10 @@
 
 pub use crate::{
     Answer, BoxFuture, BreakerView, CallFailure, CallRequest, CallStream, Census, ConnectError,
-    Endpoint, EndpointError, EventStream, JsonError, LinkCensus, LinkState, NodeConfig, PeerStatus,
-    PeerView, PoolConfig, PoolStats, Received, RegistryView, Runtime, STREAM_WINDOW, Scope,
-    Selection, Service, ServiceError, ServiceRequest, ServiceResult, ServiceView, StartError,
-    Subscription, Transport, TransportKind, service_fn,
+    Endpoint, EndpointError, EventStream, Happenings, JsonError, LinkCensus, LinkState, NodeConfig,
+    PeerStatus, PeerView, PoolConfig, PoolStats, Received, RegistryView, Runtime, STREAM_WINDOW,
+    Scope, Selection, Service, ServiceError, ServiceRequest, ServiceResult, ServiceView,
+    StartError, Subscription, Transport, TransportKind, service_fn,
 };
 pub use relay_core::message::CHUNK_BYTES_MAX;
 pub use relay_core::topic::{is_pattern, is_topic, matches as topic_matches};

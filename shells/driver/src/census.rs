@@ -4,16 +4,24 @@
 //! walks the registry: the cost grows with the number of links only.
 
 use crate::handlers::Handlers;
+use crate::happenings::Happenings;
 use crate::view::{BreakerView, PeerStatus, Scope};
 use relay_core::{Node, Role, Stats};
+use std::time::Duration;
 
 /// Counts of one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Census {
     /// Counters since the start.
     pub stats: Stats,
+    /// What events told since the start.
+    pub happenings: Happenings,
+    /// Bytes of tables, of kept frames and of such that are not written yet.
+    pub held_bytes: u64,
     /// Authenticated links to Mains, Homes and callers.
     pub links: LinkCensus,
+    /// The longest of the round trips to the linked Mains, as measured last.
+    pub peer_round_trip: Option<Duration>,
     /// Addresses this node dials, in the order of [`PeerStatus::ALL`].
     pub dials: [usize; 3],
     /// Instances of services, in the order of [`Scope::ALL`].
@@ -41,13 +49,21 @@ pub struct LinkCensus {
     pub callers: usize,
 }
 
-pub(crate) fn census(node: &Node, handlers: &Handlers, is_draining: bool) -> Census {
+pub(crate) fn census(
+    node: &Node,
+    handlers: &Handlers,
+    happenings: Happenings,
+    is_draining: bool,
+) -> Census {
     let control = node.control();
     let mut links = LinkCensus::default();
-    let mut attached = 0;
-    for (_, linked) in control.links() {
+    let (mut attached, mut peer_round_trip) = (0, None);
+    for (link, linked) in control.links() {
         match linked.peer.role {
-            Role::Main => links.mains += 1,
+            Role::Main => {
+                links.mains += 1;
+                peer_round_trip = peer_round_trip.max(node.round_trip(link));
+            }
             Role::Home => {
                 links.homes += 1;
                 attached += linked.services.len();
@@ -72,7 +88,10 @@ pub(crate) fn census(node: &Node, handlers: &Handlers, is_draining: bool) -> Cen
     let (patterns, subscriptions) = control.subscription_counts();
     Census {
         stats: node.stats(),
+        happenings,
+        held_bytes: node.holdings().bytes,
         links,
+        peer_round_trip,
         dials,
         services,
         breakers,

@@ -5,6 +5,7 @@ use crate::census::{self, Census};
 use crate::endpoint::TransportKind;
 use crate::events::{EventStream, Listeners};
 use crate::handlers::{Handlers, Job};
+use crate::happenings::Happenings;
 use crate::links::{LinkTable, WriteOrder};
 use crate::runtime::Runtime;
 use crate::service::Service;
@@ -47,6 +48,7 @@ struct Inner {
     main: Option<LinkId>,
     handlers: Handlers,
     listeners: Listeners,
+    happenings: Happenings,
     dials: VecDeque<Open>,
     /// Why the last attempt of a dial failed, or its last link ended.
     troubles: BTreeMap<DialId, String>,
@@ -97,6 +99,7 @@ impl Engine {
             main: None,
             handlers: Handlers::default(),
             listeners: Listeners::default(),
+            happenings: Happenings::default(),
             dials: VecDeque::new(),
             troubles: BTreeMap::new(),
             dial_waker: None,
@@ -260,7 +263,7 @@ impl Engine {
     /// Counts links, services, dials and calls without copying any of them.
     pub fn census(&self) -> Census {
         let inner = self.lock();
-        census::census(&inner.node, &inner.handlers, inner.draining)
+        census::census(&inner.node, &inner.handlers, inner.happenings, inner.draining)
     }
 
     /// Whether some node offers this service, as far as this node knows.
@@ -367,6 +370,7 @@ impl Inner {
         if io.closing.is_some() {
             return;
         }
+        io.bytes_in += bytes.len() as u64;
         // A frame that came in parts has memory of its own, of which nothing else keeps it alive.
         while !io.tail.is_empty() && !bytes.is_empty() {
             let (rest, others) = bytes.split_at(Frame::missing(&io.tail).clamp(1, bytes.len()));
@@ -413,6 +417,7 @@ impl Inner {
                 Output::Deliver(delivery) => self.deliver(delivery, effects, now),
                 Output::Event(event) => {
                     changed = true;
+                    self.happenings.note(&event);
                     self.note_topics(&event, &mut effects.wakes);
                     self.listeners.publish(&event, &mut effects.wakes);
                 }
@@ -439,6 +444,7 @@ impl Inner {
         if let Some(io) = self.links.get_mut(link) {
             io.passes(&frame, now);
             io.queued_bytes += frame.len();
+            io.bytes_out += frame.len() as u64;
             io.queue.push_back(frame);
             wakes.extend(io.waker.take());
         }

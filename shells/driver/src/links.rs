@@ -38,6 +38,9 @@ pub(crate) struct LinkIo {
     pub(crate) transport: Option<TransportKind>,
     /// When a frame of a call last passed.
     pub(crate) busy_at: Instant,
+    /// What came over it, and what was handed to it.
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
 }
 
 impl LinkIo {
@@ -70,6 +73,8 @@ impl LinkTable {
             tail: BytesMut::new(),
             transport: None,
             busy_at: now,
+            bytes_in: 0,
+            bytes_out: 0,
         });
     }
 

@@ -131,8 +131,16 @@ pub struct PeerView {
     pub server_count: usize,
     /// How the link to it stands.
     pub status: PeerStatus,
-    /// Moving average of the round trip to it; none before the first was measured.
+    /// The round trip to it when it was last measured; none before the first time.
     pub latency: Option<Duration>,
+    /// How long the link has been authenticated; none without one.
+    pub uptime: Option<Duration>,
+    /// How long no call, answer or stream has passed over the link; none without one.
+    pub idle: Option<Duration>,
+    /// Bytes that came over the link.
+    pub bytes_in: u64,
+    /// Bytes handed to the link.
+    pub bytes_out: u64,
     /// It said that it is leaving.
     pub is_draining: bool,
     /// What carries the link, or would.
@@ -331,6 +339,10 @@ fn linked(node: &Node, links: &LinkTable, now: Instant) -> Vec<PeerView> {
             server_count: offered,
             status: PeerStatus::Connected,
             latency: node.round_trip(link),
+            uptime: Some(now.since(linked.since)),
+            idle: io.map(|io| now.since(io.busy_at)),
+            bytes_in: io.map_or(0, |io| io.bytes_in),
+            bytes_out: io.map_or(0, |io| io.bytes_out),
             is_draining: linked.is_leaving,
             transport: io
                 .and_then(|io| io.transport)

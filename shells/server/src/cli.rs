@@ -70,6 +70,7 @@ fn dispatch(parsed: Parsed) -> Result<ExitCode, Failure> {
         Some(Command::Bench(args)) => commands::bench::execute(&args),
         Some(Command::Services(args)) => commands::services::execute(&args),
         Some(Command::Peers(args)) => commands::peers::execute(&args),
+        Some(Command::Topology(args)) => commands::topology::execute(&args),
         Some(Command::Explain { code }) => commands::explain::execute(code.as_deref()),
         Some(Command::Sim(args)) => commands::sim::execute(&args),
         Some(Command::Completions { shell }) => print(&completions(shell)),

@@ -13,6 +13,7 @@ pub mod sim;
 mod table;
 mod tls;
 pub mod topics;
+pub mod topology;
 
 use crate::cli::Failure;
 use std::future::Future;

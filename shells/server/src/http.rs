@@ -29,6 +29,7 @@ mod rpc;
 mod status;
 mod timestamp;
 mod topics;
+mod topology;
 mod upgrade;
 
 pub(crate) use backoff::Backoff;
@@ -278,6 +279,7 @@ fn routes(shared: &Arc<Shared>) -> Router {
             .route("/topics", get(topics::all))
             .route("/federation/registry", get(registry::federated))
             .route("/federation/peers", get(federation::peers))
+            .route("/federation/topology", get(topology::all))
     } else {
         router
             .route("/registry", get(registry::absent))
@@ -285,6 +287,7 @@ fn routes(shared: &Arc<Shared>) -> Router {
             .route("/topics", get(registry::absent))
             .route("/federation/registry", get(registry::absent))
             .route("/federation/peers", get(registry::absent))
+            .route("/federation/topology", get(registry::absent))
     };
     router
         .fallback(|uri: Uri| async move {

@@ -21,6 +21,7 @@ fn each_command_explains_itself_with_examples() {
         "sub --help",
         "services --help",
         "peers --help",
+        "topology --help",
         "explain --help",
         "demo -h",
         "sim --help",

@@ -187,6 +187,24 @@ fn every_example_runs_clean() {
     }
 }
 
+/// What the file promises, and that it is the other instances that keep it: with one Home the same
+/// faults are seen by its callers.
+#[test]
+fn p9_services_of_several_homes_are_available() {
+    let folder = Folder::new("availability");
+    let example = command::examples().into_iter().find(|path| path.ends_with("availability.toml"));
+    let example = example.unwrap();
+    let availability = |options: &str| {
+        let line = format!("{} --minutes 120 --json {options}", example.display());
+        let figures = json(&relay_sim(&folder, &line));
+        assert_eq!(figures["violations"], 0, "{figures}");
+        assert!(figures["faults"]["crash"].as_u64() > Some(5), "{figures}");
+        figures["availability"].as_f64().unwrap()
+    };
+    let (six, one) = (availability(""), availability("--homes 1"));
+    assert!(six >= 0.999 && one < 0.99, "{six} with six Homes, {one} with one");
+}
+
 #[test]
 fn every_field_is_described_with_its_default() {
     let document = document();

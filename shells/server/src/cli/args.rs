@@ -53,6 +53,9 @@ pub enum Command {
     /// List the other Mains of a node, and how the links to them stand
     #[command(after_help = PEERS_EXAMPLES)]
     Peers(NodeArgs),
+    /// Draw the nodes that a node knows of as a tree, with the ways to them
+    #[command(after_help = TOPOLOGY_EXAMPLES)]
+    Topology(NodeArgs),
     /// Say what an error code means, what causes it and what to do
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain {
@@ -159,6 +162,9 @@ pub struct RunArgs {
     /// File with the secret key of this node; made when it is missing
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<String>,
+    /// How long what is registered stands unless it is confirmed [default: 10m]
+    #[arg(long, value_name = "TIME")]
+    pub registry_ttl: Option<String>,
     /// Do not serve the registry over HTTP
     #[arg(long)]
     pub disable_registry: bool,
@@ -317,6 +323,12 @@ Examples:
   relay peers
   relay peers --connect http://relay.example.com:8080
   relay peers --json";
+
+const TOPOLOGY_EXAMPLES: &str = "\
+Examples:
+  relay topology
+  relay topology --connect http://relay.example.com:8080
+  relay topology --json";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

@@ -145,8 +145,12 @@ keys! {
     REGISTRY_DISCOVERY = one("registry.discovery_interval", None, Some("30s"), PERIOD);
     REGISTRY_DNS_SERVERS =
         shaped("registry.dns_servers", Some("--dns-server"), DNS_SERVER, Shape::List);
-    REGISTRY_TTL =
-        one("registry.ttl", None, Some("10m"), "a time from 1s to 24h, as in 10m");
+    REGISTRY_TTL = one(
+        "registry.ttl",
+        Some("--registry-ttl"),
+        Some("10m"),
+        "a time from 1s to 24h, as in 10m",
+    );
     BALANCE_ALL =
         one("balancing.balance", Some("--balance"), Some("p2c"), BALANCE);
     BALANCE_SERVICES = shaped(

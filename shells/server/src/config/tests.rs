@@ -64,6 +64,7 @@ fn a_refusal_names_key_source_value_and_what_is_allowed() {
 
     for (flags, environment, parts) in [
         (&["--port", "-1"][..], &[][..], &["http.port", "flag --port", "\"-1\""][..]),
+        (&["--registry-ttl", "0s"], &[], &["registry.ttl", "flag --registry-ttl", "1s to 24h"]),
         (&["--node-id", "A b"], &[], &["node.id", "flag --node-id", "a-z"]),
         (&["--node-type", "hub"], &[], &["node.type", "main or home"]),
         (&["--log", "loud"], &[], &["log.level", "flag --log", "trace"]),
@@ -249,6 +250,13 @@ fn n17_sockets_have_options() {
         let name = format!("RELAY_SOCKET__{name}");
         assert!(load(&[], &[(name.as_str(), value)]).is_err(), "{name}");
     }
+}
+
+#[test]
+fn e6_the_life_of_registrations_has_a_flag() {
+    let ttl = |flags: &[&str]| load(flags, &[]).expect("flags").limits.registry_ttl;
+    assert_eq!(ttl(&["--server"]), Duration::from_mins(10));
+    assert_eq!(ttl(&["--server", "--registry-ttl", "90s"]), Duration::from_secs(90));
 }
 
 #[test]

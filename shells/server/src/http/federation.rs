@@ -31,6 +31,10 @@ pub(super) async fn peers(State(shared): State<Arc<Shared>>) -> Response<Body> {
         is_draining: bool,
         last_seen: Option<String>,
         latency_ms: Option<f64>,
+        uptime_seconds: Option<f64>,
+        idle_seconds: Option<f64>,
+        bytes_in: u64,
+        bytes_out: u64,
         services: usize,
         transport: Option<&'static str>,
         state: &'static str,
@@ -46,6 +50,10 @@ pub(super) async fn peers(State(shared): State<Arc<Shared>>) -> Response<Body> {
         is_draining: peer.is_draining,
         last_seen: peer.last_seen.map(|age| super::registry::ago(now, age)),
         latency_ms: peer.latency.map(millis),
+        uptime_seconds: peer.uptime.map(seconds),
+        idle_seconds: peer.idle.map(seconds),
+        bytes_in: peer.bytes_in,
+        bytes_out: peer.bytes_out,
         services: peer.server_count,
         transport: peer.transport.map(TransportKind::name),
         state: peer.state.name(),
@@ -64,11 +72,14 @@ pub(super) async fn peers(State(shared): State<Arc<Shared>>) -> Response<Body> {
 pub(super) async fn health(State(shared): State<Arc<Shared>>) -> Response<Body> {
     let view = shared.node.registry();
     let measured = shared.metrics.calls().average_latency();
-    json(StatusCode::OK, &health_of(&view, measured, shared.is_draining()))
+    let mut health = health_of(&view, measured, shared.is_draining());
+    // Where no registry is served, counts are told and names are not.
+    health.peers.take_if(|_| !shared.config.enable_registry);
+    json(StatusCode::OK, &health)
 }
 
 #[derive(Serialize)]
-struct Health {
+struct Health<'a> {
     status: &'static str,
     connected_homes: usize,
     connected_peers: usize,
@@ -76,9 +87,18 @@ struct Health {
     failed_services: usize,
     average_latency: String,
     average_latency_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<Vec<PeerHealth<'a>>>,
 }
 
-fn health_of(view: &RegistryView, measured: Option<Duration>, is_draining: bool) -> Health {
+#[derive(Serialize)]
+struct PeerHealth<'a> {
+    node_id: Option<&'a str>,
+    address: &'a str,
+    status: &'static str,
+}
+
+fn health_of(view: &RegistryView, measured: Option<Duration>, is_draining: bool) -> Health<'_> {
     let is_open = |service: &ServiceView| service.breaker == BreakerView::Open;
     let is_peer_down = mains(view).any(|peer| peer.status != PeerStatus::Connected);
     let status = match () {
@@ -101,6 +121,14 @@ fn health_of(view: &RegistryView, measured: Option<Duration>, is_draining: bool)
         failed_services: services.values().filter(|has_failed| **has_failed).count(),
         average_latency: latency_text(latency),
         average_latency_ms: millis(latency),
+        peers: Some(mains(view).map(PeerHealth::of).collect()),
+    }
+}
+
+impl<'a> PeerHealth<'a> {
+    fn of(peer: &'a PeerView) -> Self {
+        let (node_id, status) = (peer.node.as_deref(), peer.status.name());
+        Self { node_id, address: &peer.address, status }
     }
 }
 
@@ -124,6 +152,11 @@ fn average_latency(services: &[ServiceView]) -> Option<Duration> {
 /// Milliseconds with three decimals.
 pub(super) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Seconds with three decimals.
+fn seconds(time: Duration) -> f64 {
+    millis(time).round() / 1e3
 }
 
 /// `45ms`; below ten with one decimal, because a relay next door takes less than one.
@@ -174,7 +207,8 @@ mod tests {
             (vec![kv(Open), kv(Open)], vec![], "degraded", 1),
             (vec![kv(HalfOpen)], vec![], "healthy", 0),
         ] {
-            let health = health_of(&RegistryView { services, peers }, None, false);
+            let view = RegistryView { services, peers };
+            let health = health_of(&view, None, false);
             assert_eq!((health.status, health.failed_services), (status, failed));
         }
         let view = RegistryView { services: one(), peers: vec![home(), main(), home()] };

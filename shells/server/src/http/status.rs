@@ -126,7 +126,8 @@ fn endpoints(shared: &Shared) -> impl Iterator<Item = &'static Endpoint> + use<>
     let has_registry = shared.config.enable_registry;
     ENDPOINTS.iter().filter(move |(_, path, _)| match *path {
         "/ws/p2p" => is_main,
-        "/federation/registry" | "/federation/peers" | "/topics" => has_registry,
+        "/topics" => has_registry,
+        "/federation/registry" | "/federation/peers" | "/federation/topology" => has_registry,
         path => has_registry || !path.starts_with("/registry"),
     })
 }
@@ -148,7 +149,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What metrics call everything else, so that paths of strangers never become labels.
 const OTHER_ROUTES: &str = "(other)";
-const ENDPOINTS: [Endpoint; 20] = [
+const ENDPOINTS: [Endpoint; 21] = [
     ("POST", "/rpc", "JSON-RPC 2.0: service.method, node.service.method, remote_call"),
     ("POST", "/rpc/{service}", "JSON-RPC 2.0 with plain method names"),
     ("POST", "/publish/{topic}", "publish the body, which is JSON"),
@@ -164,6 +165,7 @@ const ENDPOINTS: [Endpoint; 20] = [
     ("DELETE", "/registry/peers/remove", "forget a peer: {\"node_id\"}"),
     ("GET", "/federation/registry", "services here and behind other Mains, with the way there"),
     ("GET", "/federation/peers", "other Mains, and how the links to them stand"),
+    ("GET", "/federation/topology", "a map: nodes, and the links between them"),
     ("GET", "/federation/health", "the federation in one look"),
     ("GET", "/metrics", "numbers for Prometheus"),
     ("GET", "/ws", "JSON-RPC 2.0 both ways, for programs in any language (WebSocket)"),

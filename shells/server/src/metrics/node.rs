@@ -7,7 +7,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
-use relay_tokio::{BreakerView, Census, Node, PeerStatus, Role, Scope, Stats};
+use relay_tokio::{BreakerView, Census, Happenings, Node, PeerStatus, Role, Scope, Stats};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +33,11 @@ impl Collector for NodeCollector {
         seconds(&mut encoder, "uptime", help, self.started_at.elapsed())?;
         let help = "Time since a call last began or ended at a gateway";
         seconds(&mut encoder, "gateway_idle", help, self.calls.idle())?;
+        let help = "The longest of the round trips to the linked Mains, as measured last";
+        let longest = census.peer_round_trip.unwrap_or_default();
+        seconds(&mut encoder, "peer_round_trip", help, longest)?;
         gauges(&mut encoder, &census)?;
+        happenings(&mut encoder, census.happenings)?;
         counters(&mut encoder, census.stats)
     }
 }
@@ -92,7 +96,44 @@ fn gauges(encoder: &mut DescriptorEncoder<'_>, census: &Census) -> fmt::Result {
     gauge(encoder, "subscribed_patterns", help, &alone(census.patterns))?;
     let help = "Subscriptions: each pattern once for each link that asked for it, and this node \
                 itself is one";
-    gauge(encoder, "subscriptions", help, &alone(census.subscriptions as usize))
+    gauge(encoder, "subscriptions", help, &alone(census.subscriptions as usize))?;
+    let help = "Bytes of the tables of this node, of frames that it keeps and of such that are not \
+                written yet";
+    let mut held = describe(encoder, "held", help, Some(&Unit::Bytes), MetricType::Gauge)?;
+    held.encode_gauge(&census.held_bytes)
+}
+
+/// The pattern names every field here, too.
+fn happenings(encoder: &mut DescriptorEncoder<'_>, happened: Happenings) -> fmt::Result {
+    let Happenings { handshakes_failed, redials, breakers_opened, resyncs, announcements_refused } =
+        happened;
+    for (name, help, value) in [
+        (
+            "handshakes_failed",
+            "Connections that ended before the other side had authenticated",
+            handshakes_failed,
+        ),
+        (
+            "redials",
+            "Attempts to dial that failed and dialled links that ended, each followed by another \
+             attempt",
+            redials,
+        ),
+        ("breakers_opened", "Times that an instance of a service was shut out", breakers_opened),
+        (
+            "resyncs",
+            "Times that what a peer announced did not fit its digest and was asked for again",
+            resyncs,
+        ),
+        (
+            "announcements_refused",
+            "Times that a peer began to announce more than it may",
+            announcements_refused,
+        ),
+    ] {
+        counter(encoder, name, help, value)?;
+    }
+    Ok(())
 }
 
 /// The pattern names every field, so that a new counter of the core cannot be forgotten here.

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) gateway: Arc<Gateway>,
+    pub(crate) node: Node,
     pub(crate) calls: Arc<Calls>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
@@ -45,8 +46,18 @@ impl Server {
         Self::all(id, Role::Main, GatewayConfig::default()).await
     }
 
+    /// A Main whose announcements go as far as its calls, over many Mains.
+    pub(crate) async fn in_chain(id: &str) -> Self {
+        let mut node = NodeConfig::new(Role::Main);
+        node.limits.hops_max = node.limits.ttl;
+        Self::of_node(id, node, GatewayConfig::default()).await
+    }
+
     async fn all(id: &str, role: Role, config: GatewayConfig) -> Self {
-        let mut node = NodeConfig::new(role);
+        Self::of_node(id, NodeConfig::new(role), config).await
+    }
+
+    async fn of_node(id: &str, mut node: NodeConfig, config: GatewayConfig) -> Self {
         node.node_id = Some(id.to_owned());
         let node = Node::start(node).unwrap();
         let calls = Arc::new(Calls::default());
@@ -54,14 +65,14 @@ impl Server {
         let methods = ["echo", "fail", "big", "slow", "broken", "subtract"];
         let service = service_fn(&methods, move |request| serve(Arc::clone(&seen), request));
         node.register("demo", Arc::new(service)).unwrap();
-        let gateway = Arc::new(Gateway::new(node, config).unwrap());
+        let gateway = Arc::new(Gateway::new(node.clone(), config).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(Arc::clone(&gateway).serve(listener, async {
             let _ = stopped.await;
         }));
-        Self { address, gateway, calls, stop: Some(stop), serving }
+        Self { address, gateway, node, calls, stop: Some(stop), serving }
     }
 
     pub(crate) fn begin_stop(&mut self) {
@@ -84,6 +95,12 @@ impl Server {
 
     pub(crate) async fn rpc(&self, body: &str) -> Response {
         self.request(&post("/rpc", "", body)).await
+    }
+
+    pub(crate) async fn add_peer(&self, address: SocketAddr) {
+        let add = format!(r#"{{"node_id": "peer", "address": "{address}"}}"#);
+        let response = self.request(&post("/registry/peers/add", "", &add)).await;
+        assert_eq!(response.status, 200, "{response:?}");
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {

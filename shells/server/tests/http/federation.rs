@@ -39,6 +39,7 @@ async fn c16_c17_peers_that_are_up_and_down() {
         "connected_homes",
         "connected_peers",
         "failed_services",
+        "peers",
         "status",
         "total_services",
     ];
@@ -47,8 +48,7 @@ async fn c16_c17_peers_that_are_up_and_down() {
         (&health["status"], &health["total_services"], &health["average_latency"]),
         (&json!("healthy"), &json!(1), &json!("0ms"))
     );
-    let add = format!(r#"{{"node_id": "main-b", "address": "{}"}}"#, other.address);
-    assert_eq!(server.request(&post("/registry/peers/add", "", &add)).await.status, 200);
+    server.add_peer(other.address).await;
     let peers =
         until(&server, "/federation/peers", |peers| peers["peers"][0]["status"] == "connected")
             .await;
@@ -56,7 +56,10 @@ async fn c16_c17_peers_that_are_up_and_down() {
     let peer = &peers["peers"][0];
     let expected = [
         "address",
+        "bytes_in",
+        "bytes_out",
         "error",
+        "idle_seconds",
         "is_draining",
         "is_healthy",
         "last_seen",
@@ -66,14 +69,21 @@ async fn c16_c17_peers_that_are_up_and_down() {
         "state",
         "status",
         "transport",
+        "uptime_seconds",
     ];
     assert_eq!(keys(peer), expected);
     assert_eq!((&peer["transport"], &peer["error"]), (&json!("ws"), &Value::Null));
     assert_eq!((&peer["node_id"], &peer["is_healthy"]), (&json!("main-b"), &json!(true)));
     assert!(peer["address"].as_str().unwrap().contains(&other.address.to_string()));
+    // Both have said hello and told what they offer.
+    assert!(peer["bytes_in"].as_u64() > Some(0) && peer["bytes_out"].as_u64() > Some(0), "{peer}");
+    assert!(peer["uptime_seconds"].is_f64() && peer["idle_seconds"].is_f64(), "{peer}");
     assert!(peer["last_seen"].as_str().unwrap().ends_with('Z'));
     let health = server.get("/federation/health").await.json();
     assert_eq!((&health["status"], &health["connected_peers"]), (&json!("healthy"), &json!(1)));
+    let address = &peer["address"];
+    let named = json!([{"node_id": "main-b", "address": address, "status": "connected"}]);
+    assert_eq!(health["peers"], named);
     // The other side did not dial, and sees the link all the same.
     let seen =
         until(&other, "/federation/peers", |peers| peers["peers"][0]["node_id"] == "main-a").await;
@@ -108,6 +118,35 @@ async fn c17_a_peer_that_is_down(server: &Server) {
     assert!(down["error"].as_str().unwrap().contains("refused"), "{down}");
     let health = server.get("/federation/health").await.json();
     assert_eq!((&health["status"], &health["connected_peers"]), (&json!("degraded"), &json!(1)));
+    let statuses: Vec<&Value> =
+        health["peers"].as_array().unwrap().iter().map(|peer| &peer["status"]).collect();
+    assert_eq!(statuses, ["waiting", "connected"]);
+}
+
+/// What subscribers want travels as services do, and is none.
+#[tokio::test]
+async fn c16_c18_a_subscription_is_no_service() {
+    let (server, other) = (Server::start().await, Server::named("main-b").await);
+    server.add_peer(other.address).await;
+    until(&server, "/federation/peers", |peers| peers["peers"][0]["services"] == 1).await;
+    let subscription = other.node.subscribe("messages.*").unwrap();
+    subscription.ready().await.unwrap();
+    // The first Main has heard of it when it passes publications on.
+    let publish = post("/publish/messages.a", "", "1");
+    let passed_on = async || server.request(&publish).await.json()["mains"] == 1;
+    while !passed_on().await {
+        tokio::task::yield_now().await;
+    }
+    let peers = server.get("/federation/peers").await.json();
+    assert_eq!(peers["peers"][0]["services"], 1, "{peers}");
+    let peers = server.get("/registry/peers").await.json();
+    assert_eq!(peers["main-b"]["server_count"], 1, "{peers}");
+    let text = server.get("/metrics").await.body;
+    for sample in
+        ["relay_services{scope=\"federated\"} 1\n", "relay_breakers{state=\"closed\"} 2\n"]
+    {
+        assert!(text.contains(sample), "{sample}{text}");
+    }
 }
 
 #[tokio::test]
@@ -124,7 +163,7 @@ async fn m18_the_average_latency_is_measured() {
 async fn without_a_registry_names_are_not_told() {
     let config = GatewayConfig { enable_registry: false, ..GatewayConfig::default() };
     let server = Server::with(config).await;
-    for path in ["/federation/registry", "/federation/peers"] {
+    for path in ["/federation/registry", "/federation/peers", "/federation/topology"] {
         let response = server.get(path).await;
         assert_eq!(
             (response.status, response.body.as_str()),
@@ -132,10 +171,45 @@ async fn without_a_registry_names_are_not_told() {
             "{path}"
         );
     }
-    assert_eq!(server.get("/federation/health").await.status, 200, "counts name nobody");
+    let health = server.get("/federation/health").await;
+    assert_eq!((health.status, &health.json()["peers"]), (200, &Value::Null), "names nobody");
     assert_eq!(server.get("/metrics").await.status, 200);
     let index = server.get("/").await.body;
     assert!(!index.contains("/federation/registry") && index.contains("/federation/health"));
+}
+
+/// The first of three Mains in a chain sees the last one, and the Home there.
+#[tokio::test]
+async fn e18_a_chain_is_a_map() {
+    let (a, b) = (Server::in_chain("main-a").await, Server::in_chain("main-b").await);
+    let c = Server::in_chain("main-c").await;
+    a.add_peer(b.address).await;
+    b.add_peer(c.address).await;
+    let echo = |_: String, params: Value| async move { Ok(params) };
+    let home = relay_tokio::Home::connect(format!("ws://{}", c.address));
+    let home = home.node_id("alice.home").service("echo", echo).start().await.unwrap();
+    let map = until(&a, "/federation/topology", |map| map["nodes"].as_array().unwrap().len() == 4);
+    let map = map.await;
+    assert_eq!(keys(&map), ["edges", "node_id", "nodes", "timestamp"]);
+    let node = |id: &str, of: &str, known: &str, path: &[&str]| {
+        let services = 1;
+        json!({"node_id": id, "node_type": of, "known": known, "path": path, "services": services})
+    };
+    let nodes = [
+        node("alice.home", "home", "announced", &["main-b", "main-c"]),
+        node("main-a", "main", "own", &[]),
+        node("main-b", "main", "link", &["main-b"]),
+        node("main-c", "main", "announced", &["main-b", "main-c"]),
+    ];
+    assert_eq!(map["nodes"], json!(nodes));
+    let edge = |one, other, known| json!({"nodes": [one, other], "known": known});
+    let edges = [
+        edge("alice.home", "main-c", "announced"),
+        edge("main-a", "main-b", "link"),
+        edge("main-b", "main-c", "announced"),
+    ];
+    assert_eq!(map["edges"], json!(edges));
+    drop(home);
 }
 
 async fn until(server: &Server, path: &str, done: impl Fn(&Value) -> bool) -> Value {

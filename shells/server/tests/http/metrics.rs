@@ -29,6 +29,49 @@ async fn c18_j2_the_document_and_the_output_say_the_same() {
     assert_eq!(*codes, all.chain([String::new()]).collect());
 }
 
+/// An alert that asks for a metric or a label that is not there would never ring.
+#[test]
+fn h13_alerts_ask_for_what_there_is() {
+    let document = std::fs::read_to_string(DOCUMENT).unwrap();
+    let (rows, rules) = (rows(&document), std::fs::read_to_string(RULES).unwrap());
+    let alerts: Vec<&str> = rules.split("      - alert: ").skip(1).collect();
+    assert!(alerts.len() >= 10, "{}", alerts.len());
+    for alert in alerts {
+        let name = alert.lines().next().unwrap();
+        let line = |key: &str| {
+            let mut found = alert.lines().filter_map(|line| line.trim().strip_prefix(key));
+            found.next().unwrap_or_else(|| panic!("{name} has no {key:?}"))
+        };
+        for key in ["severity: ", "summary: \"", "description: \""] {
+            assert!(!line(key).is_empty(), "{name}: {key}");
+        }
+        assert!(document.contains(&format!("| `{name}` | ")), "{name} is not explained");
+        for (metric, selector) in metrics_of(line("expr: ")) {
+            let row = rows.get(metric).unwrap_or_else(|| panic!("{name}: there is no {metric}"));
+            for matcher in selector.split("\",").filter(|matcher| !matcher.is_empty()) {
+                let (label, value) = matcher.split_once(['=', '!']).unwrap();
+                assert!(row.labels.contains_key(label), "{name}: {metric} has no label {label}");
+                let value = value.trim_matches(['=', '~', '"']);
+                let is_code = |word| ErrorCode::ALL.iter().any(|code| code.name() == word);
+                let is_there = row.help.contains(&format!("`{value}`"));
+                assert!(is_there || value.split('|').all(is_code), "{name}: no {label} is {value}");
+            }
+        }
+    }
+}
+
+/// The metrics of Relay in an expression, each with what stands between its braces.
+fn metrics_of(expression: &str) -> Vec<(&str, &str)> {
+    let starts = expression.match_indices("relay_").map(|(at, _)| &expression[at..]);
+    let split = starts.map(|rest| {
+        let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+        let (metric, rest) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));
+        let braces = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
+        (metric, braces.unwrap_or_default())
+    });
+    split.collect()
+}
+
 #[tokio::test]
 async fn c18_names_and_types_are_as_openmetrics_wants_them() {
     let server = Server::start().await;
@@ -199,4 +242,5 @@ fn code_spans(text: &str) -> BTreeSet<String> {
 /// Labels whose values the document lists.
 const CLOSED: [&str; 5] = ["role", "state", "scope", "direction", "outcome"];
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/prometheus/relay.rules.yml");
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");

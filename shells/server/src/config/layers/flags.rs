@@ -24,6 +24,7 @@ pub(super) fn layer(args: &RunArgs) -> Result<Layer, Failure> {
         (["tls", "key"], &args.tls_key, "--tls-key"),
         (["tls", "ca"], &args.tls_ca, "--tls-ca"),
         (["tls", "client_ca"], &args.tls_client_ca, "--tls-client-ca"),
+        (["registry", "ttl"], &args.registry_ttl, "--registry-ttl"),
         (["node", "shutdown_grace"], &args.shutdown_grace, "--shutdown-grace"),
         (["node", "program"], &program, "PROGRAM"),
         (["http", "host"], &args.host, "--host"),
