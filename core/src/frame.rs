@@ -179,7 +179,7 @@ impl Frame {
     }
 
     /// How many bytes are missing from `input` until the frame at its front is whole, or its length
-    /// is known. For drivers: what lies behind a large frame in the same memory keeps all of it alive.
+    /// is known. For drivers: what lies behind a large frame in the same memory keeps it alive.
     #[must_use]
     pub fn missing(input: &[u8]) -> usize {
         let whole = input

@@ -181,7 +181,6 @@ impl Forwarding {
     }
 }
 
-#[expect(clippy::expect_used, reason = "the names of this file are legal")]
 fn node(role: Role, name: &str, key: u32) -> Node {
     let secret = secret(key);
     Node::new(Config::new(role), identity(name, key), secret)

@@ -73,25 +73,18 @@ impl Home {
     fn said(&mut self) -> Vec<String> {
         let mut said = Vec::new();
         for output in self.out.drain() {
-            match output {
-                Output::Mail(Mail { body: MailBody::Send { link, payload }, .. }) => {
-                    assert_eq!(link, MAIN);
-                    match ControlMessage::decode(&payload) {
-                        Ok(ControlMessage::Subscribe { pattern }) => {
-                            said.push(format!("+{pattern}"))
-                        }
-                        Ok(ControlMessage::Unsubscribe { pattern }) => {
-                            said.push(format!("-{pattern}"));
-                        }
-                        _ => {}
-                    }
+            if let Output::Mail(Mail { body: MailBody::Send { link, payload }, .. }) = output {
+                assert_eq!(link, MAIN);
+                let message = ControlMessage::decode(&payload);
+                if let Ok(ControlMessage::Subscribe { pattern }) = message {
+                    said.push(format!("+{pattern}"));
+                } else if let Ok(ControlMessage::Unsubscribe { pattern }) = message {
+                    said.push(format!("-{pattern}"));
                 }
-                Output::Event(event) => {
-                    if let Event::Subscribed { pattern } = *event {
-                        said.push(format!("!{pattern}"));
-                    }
-                }
-                _ => {}
+            } else if let Output::Event(event) = output
+                && let Event::Subscribed { pattern } = *event
+            {
+                said.push(format!("!{pattern}"));
             }
         }
         said
