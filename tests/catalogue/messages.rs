@@ -215,6 +215,8 @@ pub(crate) struct Up {
     pub(crate) seq: u64,
     pub(crate) service: String,
     pub(crate) node: String,
+    /// Of the key of the node.
+    pub(crate) mark: [u8; 8],
     pub(crate) methods: Vec<u8>,
     pub(crate) labels: Vec<u8>,
     pub(crate) ttl_ms: u64,
@@ -230,6 +232,7 @@ impl Up {
             seq: 1,
             service: service.into(),
             node: "home".into(),
+            mark: [7; 8],
             methods: Vec::new(),
             labels: Vec::new(),
             ttl_ms: 600_000,
@@ -240,7 +243,7 @@ impl Up {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let word = Writer::default().raw(&[0]).text(&self.origin).varint(self.epoch);
         let names = word.varint(self.seq).text(&self.service).text(&self.node);
-        let lists = names.raw(&[7; 8]).text(&self.methods).text(&self.labels);
+        let lists = names.raw(&self.mark).text(&self.methods).text(&self.labels);
         lists.varint(self.ttl_ms).text(&self.path).0
     }
 }
