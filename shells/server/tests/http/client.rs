@@ -4,7 +4,7 @@ pub(crate) use crate::support::{Client, Response, post};
 
 use bytes::Bytes;
 use relay_server::http::{Gateway, GatewayConfig};
-use relay_tokio::{Node, NodeConfig, Role, ServiceError, ServiceRequest, service_fn};
+use relay_tokio::{Limits, Node, NodeConfig, Role, ServiceError, ServiceRequest, service_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,16 +38,27 @@ impl Server {
     }
 
     pub(crate) async fn of(role: Role, config: GatewayConfig) -> Self {
-        Self::all("main-a", role, config).await
+        Self::all("main-a", role, config, |_| {}).await
     }
 
     pub(crate) async fn named(id: &str) -> Self {
-        Self::all(id, Role::Main, GatewayConfig::default()).await
+        Self::all(id, Role::Main, GatewayConfig::default(), |_| {}).await
     }
 
-    async fn all(id: &str, role: Role, config: GatewayConfig) -> Self {
+    /// A Main with other limits.
+    pub(crate) async fn limited(id: &str, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::all(id, Role::Main, GatewayConfig::default(), change).await
+    }
+
+    async fn all(
+        id: &str,
+        role: Role,
+        config: GatewayConfig,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
         let mut node = NodeConfig::new(role);
         node.node_id = Some(id.to_owned());
+        change(&mut node.limits);
         let node = Node::start(node).unwrap();
         let calls = Arc::new(Calls::default());
         let seen = Arc::clone(&calls);
