@@ -126,11 +126,11 @@ fn r09_a_name_claimed_on_both_sides_of_a_partition() {
         }
         net.dial(0, 1);
         net.pass(Duration::from_mins(20));
-        let is_told = |event: &(usize, Event)| {
-            let conflict = CloseReason::Fault(ErrorCode::NameConflict);
-            matches!(event, (at, Event::Goodbye { reason, .. }) if *at == loser && *reason == conflict)
+        let conflict = CloseReason::Fault(ErrorCode::NameConflict);
+        let is_told = |(at, event): &&(usize, Event)| {
+            *at == loser && matches!(event, Event::Goodbye { reason, .. } if *reason == conflict)
         };
-        let told = net.events.iter().filter(|event| is_told(event)).count();
+        let told = net.events.iter().filter(is_told).count();
         assert!((2..200).contains(&told), "it tries again, but less and less often: {told} times");
         let links = net.events.iter().filter(|(at, event)| {
             *at == home && matches!(event, Event::LinkUp { .. } | Event::LinkDown { .. })

@@ -278,8 +278,8 @@ impl Dials {
         // A link that lived for longer than the pause before it was good: pauses start small again.
         let good_after = dial.bound.max(HELD_AFTER);
         let held = matches!(dial.state, DialState::Up(_, since) if now.since(since) >= good_after);
-        // One that ended at once lost nothing: whoever is sent away as soon as he has said who he is
-        // must not knock for ever as if it were the first time.
+        // One that ended at once lost nothing: whoever is sent away as soon as he has said who
+        // he is must not knock for ever as if it were the first time.
         if matches!(dial.state, DialState::Up(_, since) if now.since(since) >= HELD_AFTER) {
             dial.lost_at = now;
         }
@@ -396,7 +396,7 @@ mod tests {
         }
     }
 
-    /// As where another key holds the name: the handshake succeeds, and the link ends with a reason.
+    /// As where another key holds the name: the handshake succeeds, then the link ends.
     #[test]
     fn pauses_grow_where_every_link_ends_at_once() {
         let (limits, mut generator) = (Limits::default(), Generator::new([3; 32]));

@@ -58,7 +58,7 @@ impl<'a> HopList<'a> {
         })
     }
 
-    /// As much as a node says of itself: the first hop, as that of `node`. It is packed into `space`.
+    /// As much as a node says of itself: the first hop, as that of `node`, packed into `space`.
     pub(crate) fn of<'b>(self, node: &str, space: &'b mut Vec<u8>) -> HopList<'b> {
         let own = self.iter().next().map(|hop| Hop { node, ..hop });
         *space = own.and_then(|hop| postcard::to_allocvec(&hop).ok()).unwrap_or_default();

@@ -31,8 +31,8 @@ impl Shard {
         })
     }
 
-    /// The same for a request that came over `from`. Whoever wrote the path sent the request first, so
-    /// one that comes by its sender again is a lap that no honest Main writes.
+    /// The same for a request that came over `from`. Whoever wrote the path sent the request first,
+    /// so one that comes by its sender again is a lap that no honest Main writes.
     #[cold]
     pub(super) fn next_main_from(
         &self,

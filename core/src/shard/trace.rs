@@ -56,8 +56,8 @@ impl Shard {
         self.writer.write_packed(Kind::Response, label, 0, write, body, compression)
     }
 
-    /// The hops that came over a link: a Main tells of those behind it as well, anyone else of itself
-    /// only, and under the name by which it authenticated.
+    /// The hops that came over a link: a Main tells of those behind it as well, anyone else of
+    /// itself only, and under the name by which it authenticated.
     fn vouched_hops<'h>(
         &self,
         from: LinkId,
