@@ -2,7 +2,7 @@
 
 use crate::attacker::{Said, frame, label, within};
 use crate::false_main::{caller_of_a_false_main, end_of_its_link};
-use crate::messages::{Request, result, texts, unavailable};
+use crate::messages::{Request, Writer, hops, result, texts, traced_result, unavailable};
 use crate::wire::Kind;
 use crate::world::{World, until};
 use bytes::Bytes;
@@ -97,6 +97,27 @@ async fn r23_a_home_speaks_for_itself_only(kind: Kind) {
         let by =
             if code == ErrorCode::Unavailable { home.as_str() } else { world.main.id().as_str() };
         assert_eq!(error.node, by, "the name under which it authenticated");
+    }
+    // Nor does it tell whom a call crossed before it came: one hop is its own, in its own name.
+    let forged = ["honest.home", "main", "other-main"];
+    let as_error = Writer::default().raw(&unavailable(&home)).text(hops(&forged)).0;
+    for (answer, written) in [
+        (FrameKind::Response, traced_result(&forged, b"2")),
+        (FrameKind::Error, as_error),
+        (FrameKind::Response, traced_result(&[], b"2")),
+    ] {
+        let caller = world.caller.node().clone();
+        let call = CallRequest { trace: true, ..CallRequest::new("bad", "ask", "1") };
+        let asked = tokio::spawn(async move { caller.call_traced(call).await });
+        let id = link.expect(FrameKind::Request).await.id();
+        link.send_frame(answer, id, &written).await;
+        let (outcome, trace) = within("the answer", asked).await.expect("no panic");
+        assert_eq!(outcome.is_ok(), answer == FrameKind::Response);
+        let caller = world.caller.node().id().as_str();
+        let way = [home.as_str(), "main", caller];
+        let way = if written == traced_result(&[], b"2") { &way[1..] } else { &way[..] };
+        let told: Vec<&str> = trace.iter().map(|hop| hop.node.as_str()).collect();
+        assert_eq!(told, way);
     }
     drop(link);
     world.down().await;

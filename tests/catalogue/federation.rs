@@ -1,11 +1,14 @@
 //! The attacker as a Main among Mains: what it announces, and what it asks of others.
 
 use crate::attacker::{Link, Said, label, within};
-use crate::messages::{Request, Up, Writer, announce, down, register, result, texts};
+use crate::messages::{
+    Hello, Request, Up, Writer, announce, down, register, registered, result, texts,
+};
 use crate::wire::Kind;
 use crate::world::{World, until};
 use relay_core::frame::{FrameWriter, Kind as FrameKind};
 use relay_tokio::{CallRequest, ErrorCode, Event, Executed, Role};
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 rows! {
@@ -15,10 +18,11 @@ rows! {
     r04_an_old_record_after_the_end,
     r05_leases_of_no_time_and_of_all_time,
     r06_more_names_than_a_peer_may_announce,
-    r10_paths_that_no_main_has,
+    r08_a_name_that_is_held_at_another_main,
     r15_digests_that_lie,
     r18_words_over_the_link_before,
     r24_names_that_are_paths_or_commands,
+    r30_paths_that_no_main_has,
 }
 
 /// A Main that has just linked, and its name. It said nothing of itself, so it is told nothing.
@@ -114,16 +118,19 @@ async fn r01_hops_that_a_peer_counts(kind: Kind) {
 }
 
 /// However often a Main sends a call round: what comes from a Main crosses no other one but by a
-/// path, and a path leads to no Main twice.
+/// path, and a path leads to no Main twice, nor back to the one that sent the call.
 async fn r02_a_path_that_is_a_loop(kind: Kind) {
     let mut world = World::start(kind).await;
     let (mut link, name) = open_main(&world).await;
+    let (mut other, beyond) = open_main(&world).await;
     say(&world, &mut link, &name, &[Up::of(&name, "mine").encode()], "mark").await;
-    let name = name.as_str();
+    let (name, beyond) = (name.as_str(), beyond.as_str());
     let many: Vec<String> = (0..14).map(|n| format!("main-{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let cases: [(&str, &[&str], ErrorCode); 8] = [
+    let cases: [(&str, &[&str], ErrorCode); 10] = [
         ("its own service", &[], ErrorCode::NoSuchService),
+        ("back over its link", &["main", name], ErrorCode::Loop),
+        ("back by way of another", &["main", beyond, name], ErrorCode::Loop),
         ("a loop", &["main", name, "main"], ErrorCode::Loop),
         ("the same Main at once", &["main", "main"], ErrorCode::Loop),
         ("a loop of others", &["main", "x", "y", "x"], ErrorCode::Loop),
@@ -141,10 +148,18 @@ async fn r02_a_path_that_is_a_loop(kind: Kind) {
     }
     // By a path that ends here the call is served here.
     let request = Request { path: texts(["main"]), ..Request::to("echo", "echo", b"1") };
-    link.call(label(8, 1), &request).await;
+    link.call(label(10, 1), &request).await;
     assert_eq!(link.answer().await.1, Said::Result(b"1".to_vec()));
+    // By a path that goes on it gets there, and it is the first call that did.
+    let request = Request { path: texts(["main", beyond]), ..Request::to("any", "ask", b"1") };
+    link.call(label(11, 1), &request).await;
+    let id = other.expect(FrameKind::Request).await.id();
+    assert_eq!(id, label(0, 1));
+    other.send_frame(FrameKind::Response, id, &result(b"2")).await;
+    assert_eq!(link.answer().await.1, Said::Result(b"2".to_vec()));
     link.is_alive().await;
-    drop(link);
+    drop((link, other));
+    world.down().await;
     world.down().await;
     world.still_serves().await;
 }
@@ -255,12 +270,54 @@ async fn r06_more_names_than_a_peer_may_announce(kind: Kind) {
     link.send_frame(FrameKind::Control, 0, &announce(&page)).await;
     until_called(&world, &mut link, "late", true).await;
     assert!(!is_called(&world, &mut link, "service-0").await);
-    drop((link, other));
+    // A Home has 64 names, and no more of them can be called by way of another Main either.
+    let mut home = world.open(Role::Home).await;
+    for number in 0..65 {
+        let service = format!("own-{number}");
+        home.send_frame(FrameKind::Control, 0, &register(service.as_bytes(), b"")).await;
+        let answer = home.expect(FrameKind::Control).await;
+        let is_taken = answer.payload() == registered(&service);
+        assert_eq!(is_taken, number < 64, "{service}: {:?}", answer.payload());
+    }
+    link.call(label(0, 1), &Request::to("own-64", "ask", b"1")).await;
+    let (_, said) = link.answer().await;
+    assert!(matches!(said, Said::Failed(error) if error.code == ErrorCode::NoSuchService));
+    link.call(label(1, 1), &Request::to("own-63", "ask", b"1")).await;
+    let id = home.expect(FrameKind::Request).await.id();
+    home.send_frame(FrameKind::Response, id, &result(b"2")).await;
+    assert_eq!(link.answer().await.1, Said::Result(b"2".to_vec()));
+    drop((link, other, home));
     world.down().await;
     world.still_serves().await;
 }
 
-async fn r10_paths_that_no_main_has(kind: Kind) {
+/// The name of a Home belongs to one key in the whole federation, as far as this Main sees it.
+async fn r08_a_name_that_is_held_at_another_main(kind: Kind) {
+    let mut world = World::start(kind).await;
+    let (mut link, name) = open_main(&world).await;
+    let held = Up { node: "held.home".into(), ..Up::of(&name, "news") };
+    say(&world, &mut link, &name, &[held.encode()], "mark").await;
+    let mut second = world.connect().await;
+    let (signing, hello) = world.stranger(Role::Home);
+    let hello = Hello { node: b"held.home".to_vec(), ..hello };
+    second.shake(&hello, &signing).await.expect("authenticated, as whoever it is");
+    world.must_close(second, ErrorCode::NameConflict, "a name held at another Main").await;
+    assert!(is_called(&world, &mut link, "news").await, "who holds it does not notice");
+    // The key that holds it may come here.
+    let mut mark = [0; 8];
+    mark.copy_from_slice(&Sha256::digest(signing.verifying_key().to_bytes())[..8]);
+    let own = Up { mark, seq: 2, ..held };
+    say(&world, &mut link, &name, &[own.encode()], "mark-2").await;
+    let mut first = world.connect().await;
+    first.shake(&hello, &signing).await.expect("authenticated");
+    first.is_alive().await;
+    drop((link, first));
+    world.down().await;
+    world.down().await;
+    world.still_serves().await;
+}
+
+async fn r30_paths_that_no_main_has(kind: Kind) {
     let mut world = World::start(kind).await;
     let long = vec!["x"; 14];
     // `ME` stands for the attacker.

@@ -230,6 +230,8 @@ pub(crate) struct Up {
     pub(crate) seq: u64,
     pub(crate) service: String,
     pub(crate) node: String,
+    /// Of the key of the node.
+    pub(crate) mark: [u8; 8],
     pub(crate) methods: Vec<u8>,
     pub(crate) labels: Vec<u8>,
     pub(crate) ttl_ms: u64,
@@ -245,6 +247,7 @@ impl Up {
             seq: 1,
             service: service.into(),
             node: "home".into(),
+            mark: [7; 8],
             methods: Vec::new(),
             labels: Vec::new(),
             ttl_ms: 600_000,
@@ -255,7 +258,7 @@ impl Up {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let word = Writer::default().raw(&[0]).text(&self.origin).varint(self.epoch);
         let names = word.varint(self.seq).text(&self.service).text(&self.node);
-        let lists = names.raw(&[7; 8]).text(&self.methods).text(&self.labels);
+        let lists = names.raw(&self.mark).text(&self.methods).text(&self.labels);
         lists.varint(self.ttl_ms).text(&self.path).0
     }
 }
@@ -274,6 +277,16 @@ pub(crate) fn announce(page: &[u8]) -> Vec<u8> {
 /// The result `body` of a handler.
 pub(crate) fn result(body: &[u8]) -> Vec<u8> {
     Writer::default().raw(&[0, 0]).raw(body).0
+}
+
+/// The same, and the way of the call as its nodes tell it.
+pub(crate) fn traced_result(nodes: &[&str], body: &[u8]) -> Vec<u8> {
+    Writer::default().raw(&[2, 0]).text(hops(nodes)).raw(body).0
+}
+
+/// What nodes say of a traced call: each passed it on for 5 microseconds, to one instance.
+pub(crate) fn hops(nodes: &[&str]) -> Vec<u8> {
+    nodes.iter().fold(Writer::default(), |packed, node| packed.text(node).raw(&[5, 1])).0
 }
 
 /// A chunk of a stream towards the caller (0) or the handler (1).

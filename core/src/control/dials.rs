@@ -278,7 +278,9 @@ impl Dials {
         // A link that lived for longer than the pause before it was good: pauses start small again.
         let good_after = dial.bound.max(HELD_AFTER);
         let held = matches!(dial.state, DialState::Up(_, since) if now.since(since) >= good_after);
-        if matches!(dial.state, DialState::Up(..)) {
+        // One that ended at once lost nothing: whoever is sent away as soon as he has said who
+        // he is must not knock for ever as if it were the first time.
+        if matches!(dial.state, DialState::Up(_, since) if now.since(since) >= HELD_AFTER) {
             dial.lost_at = now;
         }
         // With several addresses a round over all of them counts as one failure.
@@ -392,6 +394,24 @@ mod tests {
             assert!(next.since(now) <= Limits::default().reconnect_min);
             now = next;
         }
+    }
+
+    /// As where another key holds the name: the handshake succeeds, then the link ends.
+    #[test]
+    fn pauses_grow_where_every_link_ends_at_once() {
+        let (limits, mut generator) = (Limits::default(), Generator::new([3; 32]));
+        let ((mut dials, id), mut out) = (dials(&["a"]), Outbox::default());
+        let (mut now, mut pauses) = (Instant::ZERO, Vec::new());
+        for round in 0..40 {
+            dials.poll(now, |_| false, &mut out);
+            assert!(dials.connected(id, link(round), &NodeId::unknown(), now).is_some());
+            dials.ended(id, link(round), &mut generator, now, &mut out);
+            let next = dials.next().expect("waiting");
+            pauses.push(next.since(now));
+            now = next;
+        }
+        assert!(pauses[..3].iter().all(|pause| *pause < limits.reconnect_min * 8), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause > limits.reconnect_max / 2), "{pauses:?}");
     }
 
     #[test]

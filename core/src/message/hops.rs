@@ -58,6 +58,13 @@ impl<'a> HopList<'a> {
         })
     }
 
+    /// As much as a node says of itself: the first hop, as that of `node`, packed into `space`.
+    pub(crate) fn of<'b>(self, node: &str, space: &'b mut Vec<u8>) -> HopList<'b> {
+        let own = self.iter().next().map(|hop| Hop { node, ..hop });
+        *space = own.and_then(|hop| postcard::to_allocvec(&hop).ok()).unwrap_or_default();
+        HopList(space)
+    }
+
     /// The list with one more hop, as it is where there is no room for it.
     pub(crate) fn with(self, hop: &Hop<'_>) -> Vec<u8> {
         let mut packed = Vec::from(self.0);

@@ -48,7 +48,7 @@ impl Shard {
             Answered::Live(call) => {
                 self.settle(&call, Ending::Answered, now, out);
                 self.kept.release(call.kept);
-                self.send_answer(&call, frame, now, out);
+                self.send_answer(from, &call, frame, now, out);
             }
             Answered::Late => self.stats.answers_late += 1,
             Answered::Stray => {
@@ -77,7 +77,7 @@ impl Shard {
         let Some((error, _)) = error else {
             self.settle(call, Ending::Failed, now, out);
             self.kept.release(call.kept);
-            return self.send_answer(call, frame, now, out);
+            return self.send_answer(from, call, frame, now, out);
         };
         self.settle(call, Self::ending_of(call, error.code, now), now, out);
         if self.try_plain(call, &error, now, out)
@@ -86,7 +86,7 @@ impl Shard {
             return;
         }
         let frame = if call.options & MAY_HAVE_RUN == 0 { frame } else { self.doubted(frame) };
-        self.send_answer(call, frame, now, out);
+        self.send_answer(from, call, frame, now, out);
     }
 
     /// What an error says of the instance. A caller with no patience proves nothing about it.
@@ -118,11 +118,8 @@ impl Shard {
     /// An error that came over a link, as this node passes it on. A Home speaks for itself only:
     /// the name in its errors is the one under which it authenticated, whatever it wrote.
     fn vouched(&mut self, from: LinkId, frame: Frame) -> Frame {
-        let Some(link) = self.links.get(from) else { return frame };
-        let End::Network(network) = &link.end else { return frame };
-        let Some(peer) = network.peer().filter(|peer| peer.role == Role::Home) else {
-            return frame;
-        };
+        let home = self.links.peer(from).filter(|peer| peer.role == Role::Home);
+        let Some(peer) = home else { return frame };
         let read = frame.verify().ok().and_then(|()| ErrorEnvelope::decode(frame.payload()).ok());
         let (error, hops) = match read {
             Some((error, _)) if error.node == peer.node.as_str() => return frame,
@@ -249,9 +246,11 @@ impl Shard {
         self.emit(back, frame, now, out);
     }
 
+    /// Passes the answer on that came over `from`.
     #[inline]
     pub(super) fn send_answer(
         &mut self,
+        from: LinkId,
         call: &OutCall,
         frame: Frame,
         now: Instant,
@@ -261,7 +260,7 @@ impl Shard {
         if !link.inbound.answered(call) {
             return;
         }
-        let mut frame = self.with_hop(call, frame, now);
+        let mut frame = self.with_hop(from, call, frame, now);
         let Some(link) = self.links.get(call.back) else { return };
         if let End::Network(network) = &link.end {
             let limit = network.frame_bytes_out;

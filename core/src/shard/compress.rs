@@ -318,12 +318,13 @@ impl Shard {
 
     /// Ends a call that came here and does not get to the local application.
     pub(super) fn fail(&mut self, call: CallId, error: &CallError, now: Instant, out: &mut Outbox) {
-        let Some(link) = self.links.get_mut(self.links.local()) else { return };
+        let local = self.links.local();
+        let Some(link) = self.links.get_mut(local) else { return };
         let Answered::Live(waiting) = link.outbound.answered(call.0) else { return };
         let write = |out: &mut BytesMut| encode_error(error, out);
         let frame = self.writer.write(Kind::Error, call.0, 0, write, &[]);
         self.settle(&waiting, Ending::of(error.code), now, out);
-        self.send_answer(&waiting, frame, now, out);
+        self.send_answer(local, &waiting, frame, now, out);
     }
 }
 

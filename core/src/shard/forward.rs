@@ -1,8 +1,8 @@
 //! The hot path: one request in, one frame out, towards the node that serves it.
 
+use super::Shard;
 use super::select::{NoInstance, Select};
 use super::timers::to_tick;
-use super::{End, Shard};
 use crate::calls::{LabelError, NOT_KEPT, Onward, OutCall};
 use crate::close::CloseReason;
 use crate::compress::Compression;
@@ -93,11 +93,7 @@ impl Shard {
         if frame.verify().is_ok() {
             return self.send_error(from, frame.id(), error, now, out);
         }
-        let writer = self.links.get(from).and_then(|link| match &link.end {
-            End::Network(network) => network.peer().filter(|peer| peer.role != Role::Main),
-            End::Local | End::Sibling(_) => None,
-        });
-        if writer.is_some() {
+        if self.role_of(from).is_some_and(|writer| writer != Role::Main) {
             return self.doom(from, CloseReason::Fault(ErrorCode::BadChecksum));
         }
         let damaged = self.error(ErrorCode::BadChecksum, "the request was damaged on the way");
@@ -185,7 +181,7 @@ impl Shard {
         // At a Home every path is at its end.
         if from_main
             && !envelope.path.is_empty()
-            && let Some(link) = self.next_main(envelope.path)?
+            && let Some(link) = self.next_main_from(from, envelope.path)?
         {
             return Ok(Target::fixed(link, 0));
         }
@@ -282,10 +278,7 @@ impl Shard {
 
     /// What is at the other end of a link, if it is a peer.
     pub(super) fn role_of(&self, link: LinkId) -> Option<Role> {
-        match &self.links.get(link)?.end {
-            End::Network(network) => network.peer().map(|peer| peer.role),
-            End::Local | End::Sibling(_) => None,
-        }
+        self.links.peer(link).map(|peer| peer.role)
     }
 
     #[cold]

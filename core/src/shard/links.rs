@@ -197,6 +197,15 @@ impl Links {
         self.get(id).is_some_and(|link| matches!(link.end, End::Network(_)))
     }
 
+    /// Who is authenticated at the other end of a link, if it goes over bytes.
+    #[inline]
+    pub(crate) fn peer(&self, id: LinkId) -> Option<&Arc<Peer>> {
+        match &self.get(id)?.end {
+            End::Network(network) => network.peer(),
+            End::Local | End::Sibling(_) => None,
+        }
+    }
+
     /// The id of the link in this slot now.
     pub(crate) fn id_of(&self, slot: u32) -> Option<LinkId> {
         let entry = self.slots.get(slot as usize).filter(|entry| entry.link.is_some())?;

@@ -172,7 +172,7 @@ impl Shard {
             }
         };
         self.settle(&waiting, ending(&reply), now, out);
-        self.send_answer(&waiting, frame, now, out);
+        self.send_answer(local, &waiting, frame, now, out);
         self.close_doomed(now, out);
         true
     }

@@ -31,6 +31,23 @@ impl Shard {
         })
     }
 
+    /// The same for a request that came over `from`. Whoever wrote the path sent the request first,
+    /// so one that comes by its sender again is a lap that no honest Main writes.
+    #[cold]
+    pub(super) fn next_main_from(
+        &self,
+        from: LinkId,
+        path: Texts<'_>,
+    ) -> Result<Option<LinkId>, CallError> {
+        let next = self.next_main(path)?;
+        let place = |node: &NodeId| path.iter().flatten().position(|main| main == node.as_str());
+        let sender = self.links.peer(from).and_then(|peer| place(&peer.node));
+        if sender > place(self.identity.node()) {
+            return Err(self.error(ErrorCode::Loop, "the path leads back to where it comes from"));
+        }
+        Ok(next)
+    }
+
     /// Writes the path into a request that crosses several Mains, once: they all follow it.
     #[inline]
     pub(super) fn pave(&mut self, frame: &mut Frame, plan: &Plan) -> Result<(), CallError> {

@@ -219,7 +219,8 @@ impl Shard {
             self.stats.publications_refused += 1;
             return;
         }
-        let next = if envelope.path.is_empty() { Ok(None) } else { self.next_main(envelope.path) };
+        let way = envelope.path;
+        let next = if way.is_empty() { Ok(None) } else { self.next_main_from(link, way) };
         let copies = match next {
             Ok(None) if ttl > 0 => self.hand_out(bytes, envelope.topic, Some(link), now, out),
             Ok(Some(next)) if ttl > 0 => {

@@ -185,3 +185,6 @@ fn draw_two(count: usize, generator: &mut Generator) -> (usize, usize) {
     let second = (first + 1 + generator.below(count - 1)) % count;
     (first as usize, second as usize)
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,3 +76,20 @@ fn the_type_and_the_id_are_told() {
     let home = start_home(main.address, "alice.home", &[]);
     assert_eq!(said(&home, "Starting as Home Relay with node ID"), "alice.home");
 }
+
+/// A dial that fails is a line at a Main and at a Home: where to, and why. Another one says that it
+/// is tried again.
+#[test]
+fn a_dial_that_fails_is_told_with_its_address_and_its_reason() {
+    // Nobody may listen on port 1 without privileges, and nobody does.
+    let nobody = "ws://127.0.0.1:1";
+    let main = Main::with(&["--port", "0", "--peers", nobody]);
+    let home = Process::relay(&["--connect", nobody, "--node-id", "alice.home"]);
+    for process in [&main.process, &home] {
+        let lines = process.lines_until("could not connect");
+        let line = lines.last().unwrap();
+        assert!(line.contains("address=") && line.contains("127.0.0.1:1"), "{line}");
+        assert!(line.contains("refused"), "{line}");
+        process.lines_until("no link; dialling again after the pause");
+    }
+}

@@ -4,7 +4,7 @@ pub(crate) use crate::support::{Client, Response, post};
 
 use bytes::Bytes;
 use relay_server::http::{Gateway, GatewayConfig};
-use relay_tokio::{Node, NodeConfig, Role, ServiceError, ServiceRequest, service_fn};
+use relay_tokio::{Limits, Node, NodeConfig, Role, ServiceError, ServiceRequest, service_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,26 +39,32 @@ impl Server {
     }
 
     pub(crate) async fn of(role: Role, config: GatewayConfig) -> Self {
-        Self::all("main-a", role, config).await
+        Self::all("main-a", role, config, |_| {}).await
     }
 
     pub(crate) async fn named(id: &str) -> Self {
-        Self::all(id, Role::Main, GatewayConfig::default()).await
+        Self::all(id, Role::Main, GatewayConfig::default(), |_| {}).await
+    }
+
+    /// A Main with other limits.
+    pub(crate) async fn limited(id: &str, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::all(id, Role::Main, GatewayConfig::default(), change).await
     }
 
     /// A Main whose announcements go as far as its calls, over many Mains.
     pub(crate) async fn in_chain(id: &str) -> Self {
-        let mut node = NodeConfig::new(Role::Main);
-        node.limits.hops_max = node.limits.ttl;
-        Self::of_node(id, node, GatewayConfig::default()).await
+        Self::limited(id, |limits| limits.hops_max = limits.ttl).await
     }
 
-    async fn all(id: &str, role: Role, config: GatewayConfig) -> Self {
-        Self::of_node(id, NodeConfig::new(role), config).await
-    }
-
-    async fn of_node(id: &str, mut node: NodeConfig, config: GatewayConfig) -> Self {
+    async fn all(
+        id: &str,
+        role: Role,
+        config: GatewayConfig,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
+        let mut node = NodeConfig::new(role);
         node.node_id = Some(id.to_owned());
+        change(&mut node.limits);
         let node = Node::start(node).unwrap();
         let calls = Arc::new(Calls::default());
         let seen = Arc::clone(&calls);

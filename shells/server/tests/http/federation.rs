@@ -2,7 +2,9 @@
 
 use crate::client::{Server, post};
 use relay_server::http::GatewayConfig;
+use relay_tokio::Limits;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -149,6 +151,24 @@ async fn c16_c18_a_subscription_is_no_service() {
     }
 }
 
+/// The way to a peer and back is measured in each health interval, from the side that dialled and
+/// from the other.
+#[tokio::test]
+async fn c16_the_way_to_a_peer_is_measured() {
+    let short = |limits: &mut Limits| limits.health_interval = Duration::from_millis(100);
+    let (server, other) =
+        (Server::limited("main-a", short).await, Server::limited("main-b", short).await);
+    let add = format!(r#"{{"address": "{}"}}"#, other.address);
+    assert_eq!(server.request(&post("/registry/peers/add", "", &add)).await.status, 200);
+    for side in [&server, &other] {
+        let peers =
+            until(side, "/federation/peers", |peers| peers["peers"][0]["latency_ms"].is_number())
+                .await;
+        let millis = peers["peers"][0]["latency_ms"].as_f64().unwrap();
+        assert!(millis > 0.0, "{peers}");
+    }
+}
+
 #[tokio::test]
 async fn m18_the_average_latency_is_measured() {
     let server = Server::start().await;
@@ -222,6 +242,6 @@ async fn until(server: &Server, path: &str, done: impl Fn(&Value) -> bool) -> Va
             tokio::task::yield_now().await;
         }
     };
-    let looked = tokio::time::timeout(std::time::Duration::from_secs(60), looking).await;
+    let looked = tokio::time::timeout(Duration::from_secs(60), looking).await;
     looked.unwrap_or_else(|_| panic!("{path} never says so"))
 }
