@@ -29,6 +29,7 @@ impl Service {
             let peer = Arc::new(Peer {
                 node: node.clone(),
                 key: [0; 32],
+                mark: [0; 8],
                 role: Role::Home,
                 version: 1,
                 capabilities: Capabilities::new(&config, Role::Home),
