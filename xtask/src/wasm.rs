@@ -189,7 +189,10 @@ fn test(package: &Path, only: Option<&str>) -> Result<ExitCode, String> {
     install(&tools)?;
     let scenarios = root().join("target/wasm-scenarios");
     bind(&compile("relay-wasm-scenarios")?, &scenarios)?;
-    shown(Command::new("cargo").args(["build", "--package", "relay-server", "--locked"]))?;
+    // A test beside it, and everything has the features that the tests of the workspace are built
+    // with: where they have run, nothing is compiled again.
+    let relay = ["build", "--workspace", "--bin", "relay", "--test", "acceptance", "--locked"];
+    shown(Command::new("cargo").args(relay))?;
     let mut node = Command::new("node");
     // One file at a time: each starts a Chromium.
     node.args(["--test", "--test-concurrency=1"]);

@@ -44,6 +44,8 @@ pub struct Dial {
     lost_at: Instant,
     /// The longest pause that there could have been before the last attempt.
     bound: Duration,
+    /// The peer said that this node may not be linked there.
+    was_sent_away: bool,
 }
 
 /// How a dial stands.
@@ -114,6 +116,7 @@ impl Dials {
             not_before: Instant::ZERO,
             lost_at: now,
             bound: Duration::ZERO,
+            was_sent_away: false,
         };
         self.dials.insert(id, dial);
         id
@@ -230,6 +233,13 @@ impl Dials {
         }
     }
 
+    /// Notes that the peer will not have this node, and is about to end the link.
+    pub(super) fn sent_away(&mut self, id: DialId) {
+        if let Some(dial) = self.dials.get_mut(&id) {
+            dial.was_sent_away = true;
+        }
+    }
+
     /// A Main has no time for a handshake now and said when to come again: no failure of anybody.
     pub(super) fn paced(&mut self, id: DialId, until: Instant) {
         if let Some(dial) = self.dials.get_mut(&id) {
@@ -278,9 +288,10 @@ impl Dials {
         // A link that lived for longer than the pause before it was good: pauses start small again.
         let good_after = dial.bound.max(HELD_AFTER);
         let held = matches!(dial.state, DialState::Up(_, since) if now.since(since) >= good_after);
-        // One that ended at once lost nothing: whoever is sent away as soon as he has said who
-        // he is must not knock for ever as if it were the first time.
-        if matches!(dial.state, DialState::Up(_, since) if now.since(since) >= HELD_AFTER) {
+        // Who is sent away as soon as he has said who he is has lost nothing, and must not knock
+        // for ever as if it were the first time.
+        let was_sent_away = core::mem::take(&mut dial.was_sent_away);
+        if matches!(dial.state, DialState::Up(..)) && !was_sent_away {
             dial.lost_at = now;
         }
         // With several addresses a round over all of them counts as one failure.
@@ -398,13 +409,14 @@ mod tests {
 
     /// As where another key holds the name: the handshake succeeds, then the link ends.
     #[test]
-    fn pauses_grow_where_every_link_ends_at_once() {
+    fn pauses_grow_where_the_peer_will_not_have_this_node() {
         let (limits, mut generator) = (Limits::default(), Generator::new([3; 32]));
         let ((mut dials, id), mut out) = (dials(&["a"]), Outbox::default());
         let (mut now, mut pauses) = (Instant::ZERO, Vec::new());
         for round in 0..40 {
             dials.poll(now, |_| false, &mut out);
             assert!(dials.connected(id, link(round), &NodeId::unknown(), now).is_some());
+            dials.sent_away(id);
             dials.ended(id, link(round), &mut generator, now, &mut out);
             let next = dials.next().expect("waiting");
             pauses.push(next.since(now));

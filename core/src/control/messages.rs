@@ -39,10 +39,13 @@ impl Control {
         // Not answered by closing: that would cross the peer's own close.
         if let ControlMessage::Goodbye { code, message, reconnect_in_ms } = message {
             let pause = Duration::from_millis(u64::from(reconnect_in_ms));
+            let (node, reason) = (linked.peer.node.clone(), CloseReason::from_wire(code));
             if let Some(dial) = linked.dial {
                 self.dials.pause(dial, now.after(pause.min(PAUSE_MAX)));
+                if reason == CloseReason::Fault(ErrorCode::NameConflict) {
+                    self.dials.sent_away(dial);
+                }
             }
-            let (node, reason) = (linked.peer.node.clone(), CloseReason::from_wire(code));
             out.event(Event::Goodbye { link, node, reason, message: String::from(message) });
             return;
         }

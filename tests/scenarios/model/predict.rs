@@ -283,16 +283,14 @@ impl Model {
         let silence = self.plan.limits.limits().idle_timeout + NOTICED_WITHIN;
         let blocked = |t: &Trouble| t.from + silence <= from && to <= t.until;
         let troubled = |t: &Trouble| t.from <= to && from <= t.until + SETTLED_WITHIN;
-        let mut found = Known::Yes;
-        for trouble in self.troubles.iter().filter(touched) {
-            if blocked(trouble) {
-                return Known::No;
-            }
-            if troubled(trouble) {
-                found = Known::Perhaps;
-            }
+        let all = self.troubles.iter().filter(touched).filter(|t| blocked(t) || troubled(t));
+        // What one trouble makes certain another may undo: a host that hears nothing any more does
+        // not hear either that its Main has given it up.
+        match all.map(blocked).fold((false, false), |(yes, no), b| (yes | b, no | !b)) {
+            (true, false) => Known::No,
+            (false, false) => Known::Yes,
+            (_, true) => Known::Perhaps,
         }
-        found
     }
 
     fn suffers(&self, host: u16, kind: Kind, at: Duration) -> bool {
