@@ -134,6 +134,8 @@ impl Node {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.shard.handle_timeout(now, out);
+        // A link that has just ended must not be told anything more.
+        self.sort_mail(now, out);
         if self.control.poll_timeout().is_some_and(|at| at <= now) {
             self.control.handle_timeout(now, out);
         }
@@ -357,12 +359,6 @@ impl Node {
     #[must_use]
     pub fn calls_in_flight(&self) -> u32 {
         self.shard.calls_in_flight()
-    }
-
-    /// See [`Shard::unwritten`].
-    #[must_use]
-    pub fn unwritten(&self) -> u64 {
-        self.shard.unwritten()
     }
 
     /// See [`Shard::charge_publication`].

@@ -323,17 +323,6 @@ impl Shard {
         ids.into_iter().fold(local, |sum, id| sum + count(id))
     }
 
-    /// Bytes handed to connections and not yet reported as written.
-    #[must_use]
-    pub fn unwritten(&self) -> u64 {
-        let ends = self.links.iter().map(|(_, link)| &link.end);
-        let bytes = |end: &End| match end {
-            End::Network(network) => u64::from(network.write_bytes),
-            End::Local | End::Sibling(_) => 0,
-        };
-        ends.map(bytes).sum()
-    }
-
     /// Says goodbye on every link and closes it. Calls in flight are answered as lost. Whoever
     /// dialled is asked to come again one after the other, so that a restart is no storm.
     pub fn close_all(&mut self, reason: CloseReason, now: Instant, out: &mut Outbox) {

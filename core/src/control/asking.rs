@@ -164,7 +164,10 @@ impl Control {
             }
             ControlMessage::NotPublished { count, code } => {
                 let code = ErrorCode::from_wire(code).unwrap_or(ErrorCode::Internal);
-                out.mail(MailTo::Shard(link.shard), MailBody::NotPublished { link, code });
+                // One that is too large says nothing about the others.
+                if code == ErrorCode::RateLimited {
+                    out.mail(MailTo::Shard(link.shard), MailBody::NotPublished { link, code });
+                }
                 out.event(Event::NotPublished { count, code });
             }
             _ => return false,

@@ -72,7 +72,8 @@ impl Subscriptions {
 
 impl Control {
     /// Subscribes the local application to all topics that `pattern` stands for. What is published
-    /// on them comes as [`Delivery::Publication`](crate::Delivery::Publication); [`Event::Subscribed`] says from when on.
+    /// on them comes as [`Delivery::Publication`](crate::Delivery::Publication);
+    /// [`Event::Subscribed`] says from when on.
     ///
     /// # Errors
     /// A [`CallError`] when the pattern is not one or a bound is reached.

@@ -47,9 +47,14 @@ impl Shard {
     pub(super) fn tell_refused(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
         let Some(network) = self.links.network(link) else { return };
         let Some(account) = &mut network.account else { return };
-        let Some((count, code)) = account.refused.take(now) else { return };
-        let message = ControlMessage::NotPublished { count, code: code as u16 };
-        self.write_control(link, &message, out);
+        match account.refused.take(now) {
+            Ok(None) => {}
+            Ok(Some((count, code))) => {
+                let message = ControlMessage::NotPublished { count, code: code as u16 };
+                self.write_control(link, &message, out);
+            }
+            Err(at) => self.wake_by(link, at),
+        }
     }
 
     /// The Main refused what was published here: nothing more is sent to it for as long as it says
@@ -67,10 +72,12 @@ impl Shard {
         if network.account.is_none() || !network.takes_publication(0, limits) {
             return;
         }
-        let is_subscriber = network.peer().is_some_and(|peer| peer.role != Role::Main);
+        // Between Mains the numbers have to do.
+        if network.between_mains {
+            return;
+        }
         match network.account().missed.take(now) {
-            // Between Mains the numbers have to do.
-            Ok(count) if is_subscriber && count > 0 => {
+            Ok(count) if count > 0 => {
                 self.write_control(link, &ControlMessage::Missed { count }, out);
             }
             Ok(_) => {}
@@ -85,12 +92,14 @@ impl Network {
     }
 
     /// Whether a publication of so many bytes may be queued: they leave most of the room to calls,
-    /// those of low priority among them. One that has the link for itself may be of any size.
+    /// those of low priority among them. One may be as large as all of that room, so it is taken
+    /// where half of it is free.
     pub(super) fn takes_publication(&self, bytes: usize, limits: &Limits) -> bool {
         let quarter = limits.write_bytes_max / 4;
         let most =
             if self.between_mains { quarter } else { limits.publication_bytes_max.min(quarter) };
-        let fits = self.write_bytes as usize + bytes <= most as usize || self.write_bytes == 0;
+        let fits =
+            self.write_bytes <= most / 2 || self.write_bytes as usize + bytes <= most as usize;
         matches!(self.phase, Phase::Open(_)) && fits
     }
 }
@@ -144,12 +153,16 @@ impl Refused {
         self.code = Some(code);
     }
 
-    /// How many there are to be told now, and why: at most once in a second.
-    pub(super) fn take(&mut self, now: Instant) -> Option<(u32, ErrorCode)> {
-        let is_early = self.told_at.is_some_and(|at| now.since(at) < REFUSED_PAUSE);
-        let code = self.code.filter(|_| !is_early && self.count > 0)?;
-        self.told_at = Some(now);
-        Some((core::mem::take(&mut self.count), code))
+    /// How many there are to be told now, and why: at most once in a second. Or when they may be.
+    pub(super) fn take(&mut self, now: Instant) -> Result<Option<(u32, ErrorCode)>, Instant> {
+        let Some(code) = self.code.filter(|_| self.count > 0) else { return Ok(None) };
+        match self.told_at.map(|at| at.after(REFUSED_PAUSE)).filter(|at| now < *at) {
+            Some(at) => Err(at),
+            None => {
+                self.told_at = Some(now);
+                Ok(Some((core::mem::take(&mut self.count), code)))
+            }
+        }
     }
 }
 

@@ -312,11 +312,6 @@ impl Engine {
         self.lock().draining
     }
 
-    /// Bytes that wait to be written.
-    pub fn unwritten(&self) -> u64 {
-        self.lock().node.unwritten()
-    }
-
     /// Calls in flight.
     pub fn calls_in_flight(&self) -> u32 {
         self.lock().node.calls_in_flight()

@@ -392,12 +392,6 @@ impl<R: Runtime> Node<R> {
         self.comes_true(GOODBYE_TIMEOUT, || self.engine.connection_count() == 0).await;
     }
 
-    /// Waits until everything that was handed to connections is written, or `patience` is over.
-    /// Tells whether it is.
-    pub async fn written(&self, patience: Duration) -> bool {
-        self.comes_true(patience, || self.engine.unwritten() == 0).await
-    }
-
     /// Looks again and again until `condition` holds or `patience` is over. Tells whether it holds.
     async fn comes_true(&self, patience: Duration, condition: impl Fn() -> bool) -> bool {
         let waiting = async {

@@ -47,9 +47,15 @@ fn draw<'a>(
     for (at, node) in nodes.into_iter().enumerate() {
         let (branch, below) = if at == last { ("└ ", "  ") } else { ("├ ", "│ ") };
         tree.push_str(&format!("{indent}{branch}{}\n", line_of(node)));
-        draw(id_of(node), &format!("{indent}{below}"), children, tree);
+        // No path has so many Mains; a map that says so is not drawn to its end.
+        if indent.chars().count() < INDENT_MAX {
+            draw(id_of(node), &format!("{indent}{below}"), children, tree);
+        }
     }
 }
+
+/// Sixteen levels of two letters.
+const INDENT_MAX: usize = 32;
 
 fn id_of(node: &Value) -> &str {
     node.get("node_id").and_then(Value::as_str).unwrap_or_default()
@@ -103,6 +109,16 @@ a  main, link, 1 service
 ";
         assert_eq!(tree_of(&map, "h:1").as_deref(), Ok(expected));
         assert!(tree_of(&json!({"nodes": 1}), "h:1").is_err());
+    }
+
+    #[test]
+    fn a_map_without_end_is_not_drawn_to_its_end() {
+        let name = |n: usize| format!("n{n}");
+        let chain: Vec<Value> =
+            (1..100_000).map(|n| node(&name(n), &[&name(n - 1), &name(n)], 0)).collect();
+        let map = json!({"node_id": "n0", "nodes": chain});
+        let tree = tree_of(&map, "h:1").expect("a tree");
+        assert_eq!(tree.lines().count(), 1 + 17);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use crate::commands::block_on;
 use crate::commands::call::header_of;
 use crate::json_rpc::{SCAN_DEPTH_MAX, one_value};
 use futures_util::FutureExt;
-use relay_tokio::{Event, NameInvalid, Publish, Published, is_topic};
+use relay_tokio::{CallRequest, ErrorCode, Event, NameInvalid, Node, Publish, Published, is_topic};
 use std::io::Read;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Publishes, and prints to whom it was handed.
 ///
@@ -45,13 +46,12 @@ async fn publish(
         headers.iter().map(|(key, value)| (&key[..], &value[..])).collect();
     let publish = Publish { topic, body, headers: &headers };
     let Published { mains, .. } = node.publish_with(publish).map_err(|error| failed(&error))?;
-    // A Main that does not pass it on has said so before the end of the goodbye.
-    let is_written = node.written(link.timeout).await;
+    let taken = taken(&node, link.timeout).await;
     node.shutdown(GOODBYE_MAX).await;
-    if !is_written {
-        let text = format!("{main} did not take all of it within {:?}", link.timeout);
-        return Err(Failure::work(text).with_hint("give it more time with --timeout"));
-    }
+    taken.map_err(|code| {
+        let text = format!("{code}: {main} did not say that it has taken it: {}", code.meaning());
+        Failure::work(text).with_hint("a slow link needs more time: --timeout")
+    })?;
     while let Some(Some(event)) = events.next().now_or_never() {
         if let Event::NotPublished { code, .. } = event {
             let text = format!("{code}: {main} did not pass it on: {}", code.meaning());
@@ -60,6 +60,26 @@ async fn publish(
     }
     Ok(format!("{topic}: {} bytes handed to {mains} Main, {main}\n", body.len()))
 }
+
+/// Waits until the Main has read all that was handed over, and has said what it has to say of it:
+/// it reads in order, so that is so once it answers a call that was made afterwards, if only to say
+/// that nobody serves it.
+async fn taken(node: &Node, timeout: Duration) -> Result<(), ErrorCode> {
+    let mut request = CallRequest::new(NOBODY, NOBODY, Vec::new());
+    request.deadline = timeout;
+    match node.call(request).await.map_err(|error| error.code) {
+        Err(
+            code @ (ErrorCode::Deadline
+            | ErrorCode::LinkLost
+            | ErrorCode::Unavailable
+            | ErrorCode::Overloaded),
+        ) => Err(code),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// A service that nobody offers.
+const NOBODY: &str = "relay-pub-nobody";
 
 /// The JSON to publish, byte for byte but for the white space around it.
 fn body_of(argument: Option<&str>) -> Result<Vec<u8>, Failure> {
