@@ -176,8 +176,12 @@ impl World {
             Service::Shared(_) | Service::Nowhere => 0..topology.homes,
         };
         let reached = self.reached_from(main);
-        self.limits.labels_per_slot < u32::MAX
-            && !homes.any(|home| self.is_attached_to(&reached, home))
+        let is_shared = matches!(step.service, Service::Shared(_));
+        let offers = |home| {
+            let at = usize::from(topology.home(home));
+            !(is_shared && self.hosts[at].withdrawn) && self.is_attached_to(&reached, home)
+        };
+        self.limits.labels_per_slot < u32::MAX && !homes.any(offers)
     }
 
     /// Makes the next call that must succeed, one at a time (L1).
@@ -205,7 +209,10 @@ impl World {
                 // A link that has used up its labels is replaced, and with it goes what is on it.
                 let replaced = self.limits.labels_per_slot < u32::MAX;
                 let safe = error.executed == Executed::No || replaced;
-                let handshake = if replaced { self.longest_way() * 8 } else { Duration::ZERO };
+                // Its Home may try other Mains first, and those that are lost do not answer.
+                let others = ATTEMPT_MAX * u32::from(self.plan.topology.fallbacks);
+                let handshake =
+                    if replaced { self.longest_way() * 8 + others } else { Duration::ZERO };
                 let whole = PROBE_TIME_MAX + self.longest_way() * 8;
                 let left = whole.saturating_sub(self.now.since(since)).as_millis() as u64;
                 if safe && self.now < since.after(PROBE_TIME_MAX + handshake) {
