@@ -35,8 +35,7 @@ impl Control {
         } else {
             self.published_at.after(interval)
         };
-        // A tree of patterns takes a microsecond or two for each of them: the more there are, the
-        // longer it has to do.
+        // The tree is built anew from all patterns: the more there are, the longer one has to do.
         let (told_at, patterns) = self.interests_told;
         (routes_at, told_at.after(interval * (patterns / PATTERNS_PER_INTERVAL)))
     }

@@ -57,8 +57,8 @@ impl Shard {
         }
     }
 
-    /// The Main refused what was published here: nothing more is sent to it for as long as it says
-    /// nothing about that, so that whoever publishes is told at once and not by the way.
+    /// The Main refused what was published here: nothing more is sent to it for as long as it is
+    /// silent about refusals, so that whoever publishes next is told so at once.
     pub(super) fn hold_publications(&mut self, link: LinkId, code: ErrorCode, now: Instant) {
         if let Some(network) = self.links.network(link) {
             network.account().held = Some((now.after(REFUSED_PAUSE), code));
